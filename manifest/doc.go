@@ -1,0 +1,78 @@
+// Package manifest is the vocabulary of sstash: what a node's history says, how it is written
+// down, and which SSTables make up a recovery point. It is pure: no I/O, no clock.
+//
+// # Words
+//
+//   - node: one database process and its data directories, named by cluster name and host id.
+//   - table: keyspace, name and table id.
+//   - SSTable: the component files of one id in one directory.
+//   - component: one file of an SSTable.
+//   - frame: the unit that is compressed, verified and fetched, about 1 MiB raw.
+//   - pack: one object holding frames.
+//   - pack set: the packs of one large SSTable, or the bundle: the small SSTables of one manifest.
+//   - manifest: one numbered entry in a node's history, and the only commit there is.
+//   - base: what one complete snapshot of one table holds.
+//   - increment: an SSTable that the database linked into backups/.
+//   - chain: of one table, a base and the increments after it.
+//   - barrier: a flush or a snapshot that we saw succeed; it began at t0, so all that was
+//     acknowledged before t0 is in SSTables that we can name.
+//   - recovery point: a moment, and for each table what it is proven through.
+//
+// # Invariants
+//
+//   - I1 An object is written once, whole, under a new name. No exceptions: the bucket may be
+//     write-once.
+//   - I2 What an object references is durable first: packs, then the manifest. The manifest is the
+//     commit. It references its own uploads, or pack sets that an earlier kept manifest keeps.
+//   - I3 Nothing is deleted that an expire manifest does not name, at least 48 h old by the bucket's
+//     clock, checked again against every kept manifest. Never after a listing that failed, was
+//     partial or came back empty.
+//   - I4 manifests/<seq> is created only if absent, without gaps. Who loses a number reads what won:
+//     its own nonce means success (a lost response), anything else means that another writer has
+//     opened the history, and this one stops. There is no other lock: a cloned machine loses, loudly.
+//   - I5 The bucket alone restores. Local state is a cache; any of it may vanish between any two
+//     operations.
+//   - I6 Every byte is verified against its hash before it is placed; a file appears under its name
+//     complete or not at all.
+//   - I7 File events are hints. Only a scan decides that an SSTable or a snapshot is complete.
+//   - I8 A hard link is unlinked only if the very same file (filesystem, inode, size, mtime; the hash
+//     too for mutable components) is in a durable manifest, or the operator named it superseded.
+//     Snapshots are cleared through Cassandra, and only those that sstash took. Nothing else in a
+//     data directory is written, renamed, touched or removed.
+//   - I9 Identity is content. File names, generation numbers and sizes come back with other bytes.
+//   - I10 What failed is reported. A point never claims more than its barrier proves.
+//
+// # Format 1
+//
+// A manifest is three zstd frames, of which two are skippable, so that `zstd -dc FILE | jq .`
+// prints the body and any zstd tool passes over the rest:
+//
+//	+----------------------------------------------------+
+//	| skippable frame 0x184D2A50: header, JSON           |  clear even when the body is sealed
+//	+----------------------------------------------------+
+//	| zstd frame: body, JSON                             |  suite 0; a sealed body is a skippable
+//	|                                                    |  frame 0x184D2A51 of another suite
+//	+----------------------------------------------------+
+//	| skippable frame 0x184D2A52: BLAKE3-256 of all      |  32 bytes
+//	| bytes before this frame                            |
+//	+----------------------------------------------------+
+//
+// A skippable frame is its magic number and its length, both little-endian uint32, then the content
+// (RFC 8878, 3.1.2). The checksum of manifest n-1 is the header's "previous" in manifest n, so the
+// history is one chain of hashes. Readers ignore JSON keys that they don't know, and refuse a newer
+// format, an unknown suite, an unknown kind, and any name in the header's "critical" that they don't
+// know: that is how a later version makes an older one stop instead of misreading.
+//
+// What a full keeps together: one full may be committed in parts, each a manifest of its own. The
+// SSTables of a table's base are those of all parts with the same base id; the base exists once a
+// part says that the table is complete.
+//
+// # Which increments belong to a base
+//
+// The clock is not asked. A base says after which manifest its chain goes on: "after" is the newest
+// manifest whose scan ended before the snapshot began. What such a scan saw was live then, and so is
+// in the snapshot, or was compacted, truncated or deleted before it. Every later increment is in the
+// chain; some of them are in the base as well, and overlap is harmless where a gap is not. To know
+// "after" even when the writer died meanwhile, each manifest names the snapshots that its scan saw
+// and that were not yet committed ("pending").
+package manifest

@@ -1,0 +1,324 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
+)
+
+// State is what a stretch of one node's history says, applied entry by entry in order. It is not
+// safe for concurrent use.
+type State struct {
+	tables map[sstable.Table]*history
+	// stored finds an SSTable by the fingerprint of its Data.db.
+	stored map[sstable.Fingerprint][]Stored
+	newest *Manifest
+	schema *Schema
+	whole  FullPart // the newest full that holds every table
+	scans  []scan   // behind every entry but opens, in order
+}
+
+// scan is what an entry says of the scan behind it.
+type scan struct {
+	seq     uint64
+	pending []string
+}
+
+// Stored is an SSTable and the manifest that names it, whose Keeps its components refer to.
+type Stored struct {
+	SSTable
+	Table sstable.Table
+	From  *Manifest
+	// Superseded: seen and named, but not stored.
+	Superseded bool
+}
+
+// Set is the pack set that holds the component c of s.
+func (s Stored) Set(c Component) pack.SetID { return s.From.Keeps[c.Set].Set }
+
+// history is what is known of one table.
+type history struct {
+	bases      []*base
+	increments []Stored
+	barriers   []barrier
+}
+
+type base struct {
+	id       string
+	full     FullPart
+	seq      uint64 // of the newest part
+	complete bool
+	proven   time.Time
+	cql      string
+	sstables []Stored
+}
+
+type barrier struct {
+	seq    uint64
+	proven time.Time
+}
+
+// NewState is the state before the first entry.
+func NewState() *State {
+	return &State{tables: map[sstable.Table]*history{}, stored: map[sstable.Fingerprint][]Stored{}}
+}
+
+// Apply adds the next entry. Entries must come in order and without gaps.
+func (s *State) Apply(m *Manifest) error {
+	if s.newest != nil && (m.Seq != s.newest.Seq+1 || m.Previous != s.newest.Sum) {
+		return fmt.Errorf("manifest %d does not follow manifest %d", m.Seq, s.newest.Seq)
+	}
+	s.newest = m
+	if m.Body.Schema != nil {
+		s.schema = m.Body.Schema
+	}
+	if f := m.Body.Full; f != nil && f.All && f.Last {
+		s.whole = *f
+	}
+	if m.Kind != Open {
+		s.scans = append(s.scans, scan{m.Seq, m.Body.Pending})
+	}
+	for _, t := range m.Body.Tables {
+		s.applyTable(m, t)
+	}
+	return nil
+}
+
+func (s *State) applyTable(m *Manifest, t Table) {
+	h := s.tables[t.Table]
+	if h == nil {
+		h = &history{}
+		s.tables[t.Table] = h
+	}
+	into := &h.increments
+	if t.Base != nil && m.Body.Full != nil {
+		b := h.base(t.Base.ID, *m.Body.Full)
+		b.seq = m.Seq
+		b.complete = b.complete || t.Base.Complete
+		if t.Base.SchemaCQL != "" {
+			b.cql = t.Base.SchemaCQL
+		}
+		if !t.Proven.IsZero() {
+			b.proven = t.Proven
+		}
+		into = &b.sstables
+	} else if !t.Proven.IsZero() {
+		h.barriers = append(h.barriers, barrier{m.Seq, t.Proven})
+	}
+	for _, x := range t.SSTables {
+		st := Stored{SSTable: x, Table: t.Table, From: m}
+		*into = append(*into, st)
+		s.index(st)
+	}
+	for _, x := range t.Superseded {
+		s.index(Stored{SSTable: x, Table: t.Table, From: m, Superseded: true})
+	}
+}
+
+func (h *history) base(id string, f FullPart) *base {
+	for _, b := range h.bases {
+		if b.id == id {
+			return b
+		}
+	}
+	b := &base{id: id, full: f}
+	h.bases = append(h.bases, b)
+	return b
+}
+
+func (s *State) index(st Stored) {
+	if c, ok := st.Component(sstable.Data); ok {
+		s.stored[c.Fingerprint()] = append(s.stored[c.Fingerprint()], st)
+	}
+}
+
+// Newest is the last entry applied, nil before the first.
+func (s *State) Newest() *Manifest { return s.newest }
+
+// Seq is the number of the last entry applied, 0 before the first.
+func (s *State) Seq() uint64 {
+	if s.newest == nil {
+		return 0
+	}
+	return s.newest.Seq
+}
+
+// Schema is the newest schema, nil when none was ever recorded.
+func (s *State) Schema() *Schema { return s.schema }
+
+// Whole is the newest full that holds every table the node had; its Tag is empty when there is none.
+func (s *State) Whole() FullPart { return s.whole }
+
+// Base is the lowest entry that is still needed: what Header.Base of the next entry must say.
+func (s *State) Base() uint64 {
+	switch {
+	case s.whole.Tag != "":
+		return s.whole.After + 1
+	case s.newest != nil:
+		return s.newest.Base
+	}
+	return 1
+}
+
+// Find returns what is known of the SSTable whose Data.db has this fingerprint, oldest first.
+func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] }
+
+// Match returns the newest entry that holds exactly the files of set, found where set was found:
+// the same names with the same fingerprints (I8). Files that the entry has and the set has not, do
+// not matter: a set that is being pruned shrinks.
+func (s *State) Match(set sstable.SSTable) (Stored, bool) {
+	for _, f := range set.Files {
+		if f.Component != sstable.Data {
+			continue
+		}
+		known := s.stored[f.Fingerprint]
+		for _, st := range slices.Backward(known) {
+			if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {
+				return st, true
+			}
+		}
+	}
+	return Stored{}, false
+}
+
+func (s SSTable) holds(files []sstable.File) bool {
+	for _, f := range files {
+		c, ok := s.Component(f.Component)
+		if !ok || c.Fingerprint() != f.Fingerprint {
+			return false
+		}
+	}
+	return true
+}
+
+// BaseDone tells whether the base of that id is complete, and which of its SSTables are stored.
+func (s *State) BaseDone(t sstable.Table, id string) (done bool, stored []Stored) {
+	if h := s.tables[t]; h != nil {
+		for _, b := range h.bases {
+			if b.id == id {
+				return b.complete, b.sstables
+			}
+		}
+	}
+	return false, nil
+}
+
+// After is the newest entry whose scan ended before the snapshot called tag began, 0 when there is
+// none: what FullPart.After of that snapshot's bases must say. A full that has begun keeps its value.
+func (s *State) After(tag string, bases []string) uint64 {
+	for _, h := range s.tables {
+		for _, b := range h.bases {
+			if b.full.Tag == tag && slices.Contains(bases, b.id) {
+				return b.full.After
+			}
+		}
+	}
+	for _, sc := range slices.Backward(s.scans) {
+		if !slices.Contains(sc.pending, tag) {
+			return sc.seq
+		}
+	}
+	return 0
+}
+
+// Fresh tells whether no entry names a table yet.
+func (s *State) Fresh() bool { return len(s.tables) == 0 }
+
+// Tables lists every table that the stretch mentions, by name.
+func (s *State) Tables() []sstable.Table {
+	ts := make([]sstable.Table, 0, len(s.tables))
+	for t := range s.tables {
+		ts = append(ts, t)
+	}
+	slices.SortFunc(ts, CompareTables)
+	return ts
+}
+
+// CompareTables orders tables by keyspace, name and id.
+func CompareTables(a, b sstable.Table) int {
+	return cmp.Or(cmp.Compare(a.Keyspace, b.Keyspace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+// Chain is what restores one table at one entry of the history.
+type Chain struct {
+	Table sstable.Table
+	// Tag, Began, BaseSeq and SchemaCQL describe the base; Tag is empty when the table has none, and
+	// then nothing is proven.
+	Tag       string
+	Began     time.Time
+	BaseSeq   uint64
+	SchemaCQL string
+	// SSTables are the base's and then the increments', each content once.
+	SSTables   []Stored
+	Increments int
+	// Proven: everything acknowledged before it is in SSTables. Zero: not known.
+	Proven time.Time
+}
+
+// Chain builds the chain of t at the newest entry. The newest base is the one whose chain goes on
+// after the newest entry: the order of snapshots, whenever they were stored.
+func (s *State) Chain(t sstable.Table) Chain {
+	c := Chain{Table: t}
+	h := s.tables[t]
+	if h == nil {
+		return c
+	}
+	var newest *base
+	for _, b := range h.bases {
+		if b.complete && (newest == nil || b.newer(newest)) {
+			newest = b
+		}
+	}
+	after := uint64(0)
+	var all []Stored
+	if newest != nil {
+		after = newest.full.After
+		c.Tag, c.Began, c.BaseSeq, c.SchemaCQL = newest.full.Tag, newest.full.Began, newest.seq, newest.cql
+		c.Proven = newest.proven
+		all = append(all, newest.sstables...)
+	}
+	for _, st := range h.increments {
+		if st.From.Seq > after {
+			all = append(all, st)
+			c.Increments++
+		}
+	}
+	for _, b := range h.barriers {
+		if newest != nil && b.seq > after && b.proven.After(c.Proven) {
+			c.Proven = b.proven
+		}
+	}
+	c.SSTables = unique(all)
+	return c
+}
+
+func (b *base) newer(than *base) bool {
+	return cmp.Or(cmp.Compare(b.full.After, than.full.After), b.full.Began.Compare(than.full.Began),
+		cmp.Compare(b.seq, than.seq)) > 0
+}
+
+// unique keeps the newest entry of each SSTable. The same name with another content is another
+// SSTable (I9); the same content with other metadata components (a repaired Statistics.db) is the
+// same one, as of later.
+func unique(all []Stored) []Stored {
+	type identity struct {
+		index, stem, data string
+	}
+	at := map[identity]int{}
+	var out []Stored
+	for _, st := range all {
+		data, _ := st.Component(sstable.Data)
+		id := identity{st.Index, st.Stem, data.Hash.String()}
+		if i, ok := at[id]; !ok {
+			at[id] = len(out)
+			out = append(out, st)
+		} else if st.From.Seq >= out[i].From.Seq {
+			out[i] = st
+		}
+	}
+	return out
+}
