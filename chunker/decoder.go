@@ -1,0 +1,80 @@
+package chunker
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Decoder gets raw bytes back out of frames, which may be hostile. It is for
+// one goroutine and holds about 0.3 MiB.
+type Decoder struct{ zstd *zstd.Decoder }
+
+// NewDecoder returns a Decoder.
+func NewDecoder() *Decoder {
+	r, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecodeAllCapLimit(true),
+	)
+	if err != nil {
+		panic("chunker: constant options refused: " + err.Error())
+	}
+	return &Decoder{zstd: r}
+}
+
+// Decode appends f's raw bytes to dst and returns the extended slice. It has
+// verified them against f.Hash (I6). When it fails it returns dst as it was,
+// although bytes between its length and capacity may have changed; the error is
+// then ErrUnsupported for a codec, transform or size that this version doesn't
+// know, else ErrCorrupt.
+//
+// It makes room for f.Raw bytes, whatever f.Data claims: a frame that holds
+// more fails as soon as one zstd block (at most 128 KiB) goes beyond.
+func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
+	out, err := d.decode(dst, f)
+	if err != nil {
+		return dst, fmt.Errorf("decode frame: %w", err)
+	}
+	if got := Sum(out[len(dst):]); got != f.Hash {
+		return dst, fmt.Errorf("decode frame: %w: hash is %s, want %s", ErrCorrupt, got, f.Hash)
+	}
+	return out, nil
+}
+
+// decode is Decode without the hash.
+func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
+	switch {
+	case f.Transform != None:
+		return nil, fmt.Errorf("%s: %w", f.Transform, ErrUnsupported)
+	case f.Raw < 1:
+		return nil, fmt.Errorf("%w: no raw bytes", ErrCorrupt)
+	case f.Raw > MaxRaw:
+		return nil, fmt.Errorf("%d raw bytes, at most %d: %w", f.Raw, MaxRaw, ErrUnsupported)
+	}
+	switch f.Codec {
+	case Stored:
+		if len(f.Data) != int(f.Raw) {
+			return nil, fmt.Errorf("%w: %d stored bytes, want %d", ErrCorrupt, len(f.Data), f.Raw)
+		}
+		return append(dst, f.Data...), nil
+	case Zstd:
+		return d.inflate(dst, f.Data, int(f.Raw))
+	}
+	return nil, fmt.Errorf("%s: %w", f.Codec, ErrUnsupported)
+}
+
+// inflate appends exactly raw bytes, decompressed from data, to dst.
+func (d *Decoder) inflate(dst, data []byte, raw int) ([]byte, error) {
+	dst = slices.Grow(dst, raw)
+	room := dst[len(dst) : len(dst) : len(dst)+raw] // its capacity is the limit
+	out, err := d.zstd.DecodeAll(data, room)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if len(out) != raw {
+		return nil, fmt.Errorf("%w: %d raw bytes, want %d", ErrCorrupt, len(out), raw)
+	}
+	return dst[:len(dst)+raw], nil
+}
