@@ -1,0 +1,173 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/sstash/sstash/manifest"
+)
+
+// Writer is the one that may commit to a node's history, for as long as nobody else opens it. Not
+// safe for concurrent use.
+type Writer struct {
+	reader Reader
+	id     Identity
+	now    func() time.Time
+	nonce  string // of our open
+	state  *manifest.State
+	// doubt is a commit whose outcome is unknown: the store may hold it. Nothing else can be
+	// committed before it is settled.
+	doubt *attempt
+}
+
+// Identity is what every entry says of its node.
+type Identity struct{ Cluster, HostID string }
+
+type attempt struct {
+	m      *manifest.Manifest
+	object []byte
+}
+
+// OpenWriter reads the node's history and writes an open entry at its end. From then on, a writer
+// that opened earlier finds its next number taken. open is what the entry says.
+func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, now func() time.Time) (*Writer, error) {
+	w := &Writer{reader: r, id: id, now: now, nonce: newNonce(), state: manifest.NewState()}
+	known, err := r.verifyCache(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seq, err := r.Newest(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	if seq > 0 {
+		if w.state, err = r.State(ctx, seq); err != nil {
+			return nil, err
+		}
+	}
+	open.AsOf = now().UTC()
+	if _, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open}); err != nil {
+		return nil, fmt.Errorf("open the history: %w", err)
+	}
+	return w, nil
+}
+
+// verifyCache returns the newest number that the cache holds, after comparing that entry with the
+// bucket's; the entries before it are tied to it by their hashes. A cache of another bucket, or of a
+// history that was removed, is emptied.
+func (r *Reader) verifyCache(ctx context.Context) (uint64, error) {
+	seq, cached := r.Cache.newest(r.Prefix)
+	if seq == 0 {
+		return 0, nil
+	}
+	b, err := r.Bucket.Get(ctx, Name(r.Prefix, seq), 0, -1)
+	switch {
+	case err == nil && bytes.Equal(b, cached):
+		return seq, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return 0, r.Cache.reset()
+	default:
+		return 0, fmt.Errorf("read %s: %w", Name(r.Prefix, seq), err)
+	}
+}
+
+// State is what the history says as of our last commit. The caller must not keep it across Commit.
+func (w *Writer) State() *manifest.State { return w.state }
+
+// Commit writes m as the next entry. The caller sets Kind, Keeps and Body; everything that they
+// reference must be durable (I2). When it returns nil the entry is durable. After any other error
+// than ErrFenced the entry may yet turn out to be durable; the next Commit settles that first, and
+// State will then hold it.
+func (w *Writer) Commit(ctx context.Context, kind manifest.Kind, keeps []manifest.Keep, body manifest.Body) (*manifest.Manifest, error) {
+	return w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: kind, Nonce: newNonce(), Keeps: keeps}, Body: body})
+}
+
+// Settle finds out whether a commit in doubt took place, by writing it once more. It does nothing
+// when none is in doubt.
+func (w *Writer) Settle(ctx context.Context) error {
+	if w.doubt == nil {
+		return nil
+	}
+	_, err := w.put(ctx, w.doubt)
+	return err
+}
+
+func (w *Writer) commit(ctx context.Context, m *manifest.Manifest) (*manifest.Manifest, error) {
+	if err := w.Settle(ctx); err != nil {
+		return nil, err
+	}
+	m.Seq = w.state.Seq() + 1
+	m.Time = w.now().UTC()
+	m.Cluster, m.HostID, m.Writer = w.id.Cluster, w.id.HostID, w.nonce
+	m.Base = w.state.Base()
+	if f := m.Body.Full; f != nil && f.All && f.Last {
+		m.Base = f.After + 1
+	}
+	if prev := w.state.Newest(); prev != nil {
+		m.Previous = prev.Sum
+	}
+	object, err := manifest.Encode(m)
+	if err != nil {
+		return nil, err
+	}
+	return w.put(ctx, &attempt{m, object})
+}
+
+func (w *Writer) put(ctx context.Context, a *attempt) (*manifest.Manifest, error) {
+	name := Name(w.reader.Prefix, a.m.Seq)
+	w.doubt = a
+	err := w.reader.Bucket.Put(ctx, name, a.object)
+	if errors.Is(err, fs.ErrExist) {
+		err = w.compare(ctx, name, a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("commit %s: %w", name, err)
+	}
+	w.doubt = nil
+	if err := w.state.Apply(a.m); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", name, err)
+	}
+	w.reader.Cache.put(w.reader.Prefix, a.m.Seq, a.object)
+	w.forget(ctx, a.m)
+	return a.m, nil
+}
+
+// forget drops from memory and cache what a whole full has made needless. A state that can't be read
+// again just now stays as it is: larger, not wrong.
+func (w *Writer) forget(ctx context.Context, m *manifest.Manifest) {
+	if f := m.Body.Full; f == nil || !f.All || !f.Last {
+		return
+	}
+	w.reader.Cache.forget(w.reader.Prefix, m.Base)
+	if s, err := w.reader.State(ctx, m.Seq); err == nil {
+		w.state = s
+	}
+}
+
+// compare reads what took our number (I4).
+func (w *Writer) compare(ctx context.Context, name string, a *attempt) error {
+	won, err := w.reader.fetch(ctx, name, a.m.Seq)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read what took its number: %w", err)
+	case won.Sum == a.m.Sum:
+		return nil
+	case won.Body.Writer != nil:
+		return fmt.Errorf("process %d on host %s opened it at %s: %w",
+			won.Body.Writer.PID, won.Body.Writer.Host, won.Time.Format(time.RFC3339), ErrFenced)
+	default:
+		return fmt.Errorf("its writer %s is at %s: %w", won.Writer, name, ErrFenced)
+	}
+}
+
+func newNonce() string {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}

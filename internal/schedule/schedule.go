@@ -1,0 +1,66 @@
+// Package schedule decides when things are due. It is pure: times in, times out.
+package schedule
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+// Full says when full snapshots are taken: every so often, at a time of day, each node a little
+// later than At so that a cluster does not flush and upload all at once.
+type Full struct {
+	Every  time.Duration // 0: never
+	At     time.Duration // since midnight, in Location
+	Spread time.Duration
+}
+
+// Slot is the newest moment up to now at which a full was due, the same on every node of a cluster.
+// Slots are counted from the epoch, so that they don't depend on what happened before: for 7d, At on
+// every seventh day. Intervals that are no whole days ignore At.
+func (f Full) Slot(now time.Time) time.Time {
+	const day = 24 * time.Hour
+	offset := time.Duration(0)
+	if f.Every%day == 0 {
+		offset = f.At
+	}
+	since := now.UTC().Sub(time.Unix(0, 0)) - offset
+	return time.Unix(0, 0).UTC().Add(since - since%f.Every + offset)
+}
+
+// Due is when the full after last (zero: there was none) is due on the node called host. A node
+// without any full is due at once.
+func (f Full) Due(last, now time.Time, host string) time.Time {
+	if f.Every <= 0 {
+		return time.Time{}
+	}
+	if last.IsZero() {
+		return now
+	}
+	slot := f.Slot(now)
+	if !last.Before(slot) {
+		slot = slot.Add(f.Every)
+	}
+	return slot.Add(f.delay(host))
+}
+
+func (f Full) delay(host string) time.Duration {
+	if f.Spread <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(host))
+	return time.Duration(h.Sum64() % uint64(f.Spread))
+}
+
+// Tag names the snapshot of a slot.
+func Tag(prefix string, slot time.Time) string {
+	return prefix + slot.UTC().Format("20060102T150405Z")
+}
+
+// Commit is when the next commit may happen: at once after quiet, else Every after the last one.
+func Commit(last time.Time, every time.Duration, now time.Time) time.Time {
+	if next := last.Add(every); next.After(now) {
+		return next
+	}
+	return now
+}
