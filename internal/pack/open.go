@@ -32,7 +32,8 @@ type List struct {
 // without gap or overlap, and that each list can be parsed and names only frames
 // that exist, as far as this pack knows. What is missing or wrong is
 // chunker.ErrCorrupt; another version, a suite or a critical section that this
-// version doesn't know is chunker.ErrUnsupported.
+// version doesn't know is chunker.ErrUnsupported. It allocates no more than a
+// small multiple of the object's length.
 //
 // The caller compares Set and Number with the name under which it found the
 // object (I9).
