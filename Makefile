@@ -1,0 +1,37 @@
+# What a stranger needs: `make demo` shows sstash at work, `make test` passes every test. Both install
+# what they need (a C compiler for the race detector, zstd, a JDK 17 and Maven) with apt when root.
+SHELL := /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BUILD = CGO_ENABLED=0 go build -trimpath -tags disable_grpc_modules -ldflags '-s -w -X main.version=$(VERSION)'
+FUZZTIME ?= 10s
+
+.PHONY: build demo test race fuzz bench lint deps
+
+build:
+	$(BUILD) -o bin/sstash ./cmd/sstash
+
+demo: deps build
+	@go run ./internal/demo -sstash bin/sstash
+
+test: deps
+	go vet ./...
+	go test -race -timeout 30m ./...
+	@$(MAKE) --no-print-directory fuzz
+
+# Every fuzz target of every package, one after the other.
+fuzz:
+	@set -e; grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$f" | while read -r t; do \
+			echo "fuzz $$t in $$(dirname "$$f")"; \
+			out=$$(go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname "$$f")" 2>&1) || { echo "$$out"; exit 1; }; \
+		done || exit 1; \
+	done
+
+bench: deps build
+	@go run ./internal/bench -sstash bin/sstash
+
+lint:
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+deps:
+	@.ci/deps
