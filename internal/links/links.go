@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/fileid"
@@ -49,7 +50,7 @@ func Prune(ctx context.Context, set sstable.SSTable, stored manifest.SSTable) (F
 	if !isBackups(set) {
 		return freed, nil, fmt.Errorf("%s: %w", filepath.Join(set.DataDir, set.Dir), ErrNotBackups)
 	}
-	root, err := os.OpenRoot(filepath.Join(set.DataDir, set.Dir))
+	root, err := descend(set.DataDir, set.Dir)
 	if err != nil {
 		return freed, nil, fmt.Errorf("open %s: %w", set.Dir, err)
 	}
@@ -80,6 +81,43 @@ func Prune(ctx context.Context, set sstable.SSTable, stored manifest.SSTable) (F
 		freed.Bytes += c.Size
 	}
 	return freed, kept, nil
+}
+
+// descend opens dir below dataDir and follows no symbolic link on the way: os.Root alone would
+// follow those that stay inside, and a backups/ that leads to the live files would cost them.
+func descend(dataDir, dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range strings.Split(dir, string(filepath.Separator)) {
+		next, err := step(root, name)
+		root.Close()
+		if err != nil {
+			return nil, err
+		}
+		root = next
+	}
+	return root, nil
+}
+
+func step(root *os.Root, name string) (*os.Root, error) {
+	seen, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !seen.IsDir() {
+		return nil, fmt.Errorf("%s: %w", name, ErrNotBackups)
+	}
+	next, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	if opened, err := next.Stat("."); err != nil || !os.SameFile(seen, opened) {
+		next.Close()
+		return nil, fmt.Errorf("%s: %w", name, errors.Join(ErrNotBackups, err))
+	}
+	return next, nil
 }
 
 func dataLast(files []sstable.File) []sstable.File {
