@@ -20,6 +20,7 @@ type State struct {
 	schema *Schema
 	whole  FullPart // the newest full that holds every table
 	scans  []scan   // behind every entry but opens, in order
+	origin uint64   // the entry that comes first; 0: any
 }
 
 // scan is what an entry says of the scan behind it.
@@ -65,6 +66,14 @@ type barrier struct {
 // NewState is the state before the first entry.
 func NewState() *State {
 	return &State{tables: map[sstable.Table]*history{}, stored: map[sstable.Fingerprint][]Stored{}}
+}
+
+// NewStateAfter is the state of a history that begins anew behind entry seq, and refers to nothing
+// up to there. Its first entry has no previous hash.
+func NewStateAfter(seq uint64) *State {
+	s := NewState()
+	s.origin = seq + 1
+	return s
 }
 
 // Apply adds the next entry. Entries must come in order and without gaps.
@@ -141,10 +150,13 @@ func (s *State) Newest() *Manifest { return s.newest }
 
 // Seq is the number of the last entry applied, 0 before the first.
 func (s *State) Seq() uint64 {
-	if s.newest == nil {
-		return 0
+	switch {
+	case s.newest != nil:
+		return s.newest.Seq
+	case s.origin > 0:
+		return s.origin - 1
 	}
-	return s.newest.Seq
+	return 0
 }
 
 // Schema is the newest schema, nil when none was ever recorded.
@@ -161,7 +173,7 @@ func (s *State) Base() uint64 {
 	case s.newest != nil:
 		return s.newest.Base
 	}
-	return 1
+	return max(s.origin, 1)
 }
 
 // Find returns what is known of the SSTable whose Data.db has this fingerprint, oldest first.

@@ -134,7 +134,7 @@ func Default() Config {
 		Links:       LinksPrune,
 		Compression: CompressionBalanced,
 		Limits:      Limits{CPU: 1, Memory: 256 << 20},
-		Watch:       Watch{Settle: 3 * time.Second, Patience: 2 * time.Minute, Rescan: 5 * time.Minute},
+		Watch:       Watch{Settle: time.Second, Patience: 2 * time.Minute, Rescan: 5 * time.Minute},
 		State:       "/var/lib/sstash",
 		Listen:      "127.0.0.1:9188",
 	}

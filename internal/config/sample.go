@@ -144,7 +144,7 @@ cassandra:
 # How files are found. settle: a set of links is complete when nothing joined it
 # for this long; patience: how long to wait for files that never come; rescan:
 # look at everything this often.
-#watch: {settle: 3s, patience: 2m, rescan: 5m}
+#watch: {settle: 1s, patience: 2m, rescan: 5m}
 
 # A cache. It may be lost at any time.
 #state: /var/lib/sstash

@@ -38,7 +38,7 @@ func openWriter(t *testing.T, b bucket.Bucket, c *Cache) *Writer {
 func tryOpen(b bucket.Bucket, c *Cache, pid int) (*Writer, error) {
 	r := Reader{Bucket: b, Prefix: prefix, Cache: c}
 	return OpenWriter(context.Background(), r, Identity{"prod", "1c380315"},
-		manifest.Body{Writer: &manifest.Writer{Host: "node1", PID: pid}}, time.Now)
+		manifest.Body{Writer: &manifest.Writer{Host: "node1", PID: pid}}, WriterOptions{Now: time.Now})
 }
 
 func commit(w *Writer) error {

@@ -34,10 +34,18 @@ type attempt struct {
 	object []byte
 }
 
+// WriterOptions are what else a writer needs.
+type WriterOptions struct {
+	Now func() time.Time
+	// StartOver: when the history is damaged, begin a new one behind its last entry. It refers to
+	// nothing before, so everything is stored again, beginning with a full.
+	StartOver bool
+}
+
 // OpenWriter reads the node's history and writes an open entry at its end. From then on, a writer
 // that opened earlier finds its next number taken. open is what the entry says.
-func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, now func() time.Time) (*Writer, error) {
-	w := &Writer{reader: r, id: id, now: now, nonce: newNonce(), state: manifest.NewState()}
+func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
+	w := &Writer{reader: r, id: id, now: o.Now, nonce: newNonce(), state: manifest.NewState()}
 	known, err := r.verifyCache(ctx)
 	if err != nil {
 		return nil, err
@@ -47,11 +55,15 @@ func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, 
 		return nil, err
 	}
 	if seq > 0 {
-		if w.state, err = r.State(ctx, seq); err != nil {
+		w.state, err = r.State(ctx, seq)
+		if errors.Is(err, ErrDamaged) && o.StartOver {
+			w.state, err = manifest.NewStateAfter(seq), nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	open.AsOf = now().UTC()
+	open.AsOf = o.Now().UTC()
 	if _, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open}); err != nil {
 		return nil, fmt.Errorf("open the history: %w", err)
 	}
