@@ -1,0 +1,341 @@
+// Package backup is one pass over a node: scan, find what is new, store it, commit, and unlink what
+// is durable. The service runs it again and again, `sstash backup` runs it once. A pass that is
+// repeated does nothing more than the first did; one that was killed is repeated.
+package backup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/links"
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/uploader"
+	"github.com/sstash/sstash/watcher"
+)
+
+// Node is everything that a pass needs to know of one database node.
+type Node struct {
+	DataDirs []string
+	Judge    *watcher.Judge
+	Uploader *uploader.Uploader
+	// Snapshots is nil where there is no nodetool: a copied tree, a node that is down.
+	Snapshots *Snapshots
+	// Describe asks the database who it is and for its schema; nil where there is none to ask. Either
+	// result may be nil with an error: a pass goes on without them.
+	Describe func(context.Context) (*manifest.Node, *manifest.Schema, error)
+	// Prune unlinks what is durable. Without it, links are only looked at.
+	Prune bool
+	// Scanned is told of every listing, before anything is done with it; nil for nobody.
+	Scanned func(watcher.Listing)
+	Now     func() time.Time
+}
+
+// Report is what a pass found and did: facts, to be logged, counted and printed elsewhere.
+type Report struct {
+	uploader.Result
+	Scan        watcher.Listing
+	Waiting     []Held // not complete yet; look again soon
+	Quarantined []Held // not complete for too long: reported, and still looked at
+	Kept        []links.Kept
+	Pruned      links.Freed
+	Cleared     []string // our snapshots that are stored and gone from the node
+	// Problems are what did not stop the pass: the database could not be asked, a snapshot not
+	// cleared. They must be reported (I10).
+	Problems []error
+}
+
+// Held is a set or a snapshot that is not taken yet, and why.
+type Held struct {
+	Path, Why string
+}
+
+// Complete tells whether everything that the scan saw is durable now.
+func (r Report) Complete() bool { return len(r.Open()) == 0 }
+
+// Open lists what the scan saw, or could not see, and that is not durable.
+func (r Report) Open() (paths []string) {
+	for _, h := range append(slices.Clone(r.Waiting), r.Quarantined...) {
+		paths = append(paths, h.Path)
+	}
+	for _, f := range r.Failed {
+		paths = append(paths, f.SSTable.Rel(""))
+	}
+	for _, e := range r.Scan.Errors {
+		paths = append(paths, e.Error())
+	}
+	return paths
+}
+
+// Pass stores what is there. An error is one that stops a pass: the scan's or the bucket's. What
+// was committed before it is in the report.
+func (n *Node) Pass(ctx context.Context) (Report, error) {
+	r, p, err := n.look(ctx)
+	if err != nil {
+		return r, err
+	}
+	sets := n.judgeSets(&r, p.news)
+	snapshots := n.judgeSnapshots(&r, p.snapshots)
+	if err := n.commit(ctx, &r, sets, snapshots, tags(p.snapshots)); err != nil {
+		return r, err
+	}
+	if n.Prune {
+		if err := n.prune(ctx, &r); err != nil {
+			return r, err
+		}
+	}
+	n.clear(ctx, &r)
+	return r, nil
+}
+
+// commit stores what is ready. seen are the tags of all snapshots that are not stored whole.
+func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, snapshots []ready, seen []string) error {
+	fresh := n.Uploader.History.State().Fresh()
+	steps := order(sets, snapshots, seen, fresh, r.Scan.Ended)
+	if len(steps) == 0 {
+		return nil
+	}
+	node, schema := n.describe(ctx, r)
+	for _, s := range steps {
+		if err := n.take(ctx, r, s, node, schema); err != nil {
+			return err
+		}
+		if r.More {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Full takes a snapshot of every table, or of those named, and stores it. A snapshot that is there
+// already under tag, and is known to have succeeded, is stored as it is; one that did not is cleared
+// first. A history that is new begins with the full: what is in backups/ by then is older than every
+// base there will be, so it is named and not stored.
+func (n *Node) Full(ctx context.Context, tag string, tables []string) (Report, error) {
+	pass := n.Pass
+	if n.Uploader.History.State().Fresh() && len(tables) == 0 {
+		pass = n.cover
+	}
+	r, err := pass(ctx)
+	if err != nil {
+		return r, err
+	}
+	if err := n.ensure(ctx, r.Scan, tag, tables); err != nil {
+		return r, err
+	}
+	for {
+		next, err := n.Pass(ctx)
+		r.merge(next)
+		if err != nil || !next.More {
+			return r, err
+		}
+	}
+}
+
+// ensure makes the snapshot unless it is there.
+func (n *Node) ensure(ctx context.Context, l watcher.Listing, tag string, tables []string) error {
+	there := slices.ContainsFunc(l.Snapshots, func(w watcher.Snapshot) bool { return w.Tag == tag })
+	if there && n.note(tag).ok() {
+		return nil
+	}
+	if there {
+		if err := n.Snapshots.Clear(ctx, tag); err != nil {
+			return err
+		}
+	}
+	return n.Snapshots.Take(ctx, tag, tables)
+}
+
+// merge makes r the report of two passes: what they did adds up, what they found is the later one's.
+func (r *Report) merge(next Report) {
+	next.Result = r.Plus(next.Result)
+	next.More = false
+	next.Kept = append(r.Kept, next.Kept...)
+	next.Problems = append(r.Problems, next.Problems...)
+	next.Cleared = append(r.Cleared, next.Cleared...)
+	next.Pruned.Files += r.Pruned.Files
+	next.Pruned.Bytes += r.Pruned.Bytes
+	*r = next
+}
+
+// cover names what is in backups/ before the first full.
+func (n *Node) cover(ctx context.Context) (Report, error) {
+	r, p, err := n.look(ctx)
+	if err != nil || len(p.news) == 0 {
+		return r, err
+	}
+	res, err := n.Uploader.Increment(ctx, uploader.Increment{
+		AsOf: r.Scan.Ended, Superseded: p.news, Pending: tags(p.snapshots),
+	})
+	r.Result = r.Plus(res)
+	return r, err
+}
+
+func (n *Node) look(ctx context.Context) (Report, plan, error) {
+	// A commit in doubt changes what is new.
+	if err := n.Uploader.History.Settle(ctx); err != nil {
+		return Report{}, plan{}, err
+	}
+	l, err := watcher.Scan(ctx, n.DataDirs)
+	if err != nil {
+		return Report{}, plan{}, err
+	}
+	if n.Scanned != nil {
+		n.Scanned(l)
+	}
+	return Report{Scan: l}, compare(l, n.Uploader.History.State()), nil
+}
+
+func (n *Node) take(ctx context.Context, r *Report, s step, node *manifest.Node, schema *manifest.Schema) error {
+	var res uploader.Result
+	var err error
+	if s.snapshot == nil {
+		res, err = n.Uploader.Increment(ctx, uploader.Increment{
+			AsOf: s.asOf, SSTables: s.sets, Pending: s.pending, Schema: n.changed(schema),
+		})
+	} else {
+		f := n.full(*s.snapshot, r.Scan, s.pending)
+		f.Node, f.Schema = node, schema
+		res, err = n.Uploader.Store(ctx, f)
+	}
+	r.Result = r.Plus(res)
+	return err
+}
+
+// full is what the uploader is told of a snapshot.
+func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full {
+	state := n.Uploader.History.State()
+	note := n.note(s.tag)
+	after := state.After(s.tag, s.ids())
+	f := uploader.Full{
+		Part:    manifest.FullPart{Tag: s.tag, Began: s.begun, After: after, All: note.ok() && note.All},
+		Pending: slices.DeleteFunc(slices.Clone(pending), func(t string) bool { return t == s.tag }),
+		Final:   s.final,
+	}
+	for _, t := range s.tables {
+		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
+		if note.ok() {
+			b.Proven = note.Began
+		}
+		f.Tables = append(f.Tables, b)
+	}
+	if f.Part.All {
+		for _, set := range l.Backups {
+			if st, ok := state.Match(set); ok && st.From.Seq <= after {
+				f.Superseded = append(f.Superseded, set)
+			}
+		}
+	}
+	return f
+}
+
+func (n *Node) note(tag string) note {
+	if n.Snapshots == nil || !Own(tag) {
+		return note{Tag: tag}
+	}
+	return n.Snapshots.note(tag)
+}
+
+func (n *Node) describe(ctx context.Context, r *Report) (*manifest.Node, *manifest.Schema) {
+	if n.Describe == nil {
+		return nil, nil
+	}
+	node, schema, err := n.Describe(ctx)
+	if err != nil {
+		r.Problems = append(r.Problems, fmt.Errorf("ask the database for its schema: %w", err))
+	}
+	return node, schema
+}
+
+// changed is s when the history does not hold it yet.
+func (n *Node) changed(s *manifest.Schema) *manifest.Schema {
+	if known := n.Uploader.History.State().Schema(); s != nil && known != nil && known.Hash == s.Hash {
+		return nil
+	}
+	return s
+}
+
+// prune unlinks every set of the scan that the history holds now.
+func (n *Node) prune(ctx context.Context, r *Report) error {
+	for _, h := range compare(r.Scan, n.Uploader.History.State()).held {
+		if h.stored.Superseded {
+			continue
+		}
+		freed, kept, err := links.Prune(ctx, h.set, h.stored.SSTable)
+		r.Pruned.Files += freed.Files
+		r.Pruned.Bytes += freed.Bytes
+		r.Kept = append(r.Kept, kept...)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			r.Problems = append(r.Problems, err)
+		}
+	}
+	return nil
+}
+
+// clear removes our snapshots that are stored whole.
+func (n *Node) clear(ctx context.Context, r *Report) {
+	if n.Snapshots == nil {
+		return
+	}
+	state := n.Uploader.History.State()
+	done := map[string]bool{}
+	for _, w := range r.Scan.Snapshots {
+		stored, _ := state.BaseDone(w.Table, baseID(w))
+		if was, seen := done[w.Tag]; seen {
+			stored = stored && was
+		}
+		done[w.Tag] = stored
+	}
+	for tag, stored := range done {
+		if !stored || !Own(tag) || !n.ended(tag) {
+			continue
+		}
+		if err := n.Snapshots.Clear(ctx, tag); err != nil {
+			r.Problems = append(r.Problems, err)
+			continue
+		}
+		r.Cleared = append(r.Cleared, tag)
+	}
+}
+
+// ended tells whether nodetool is certainly through with our snapshot: it said so, or the note is
+// lost and no snapshot takes an hour.
+func (n *Node) ended(tag string) bool {
+	note := n.note(tag)
+	if note.ok() {
+		return true
+	}
+	return note.Began.IsZero() || n.Now().Sub(note.Began) > time.Hour
+}
+
+func tags(ss []snapshot) []string {
+	var ts []string
+	for _, s := range ss {
+		ts = append(ts, s.tag)
+	}
+	return ts
+}
+
+// baseID names one snapshot of one table: another one under the same tag has another manifest.json.
+func baseID(w watcher.Snapshot) string {
+	h := chunker.NewHasher()
+	fmt.Fprintf(h, "%q", w.Tag)
+	for _, m := range w.Manifests {
+		fmt.Fprintf(h, " %d %d %d %d", m.FS, m.Inode, m.Size, m.Mtime)
+	}
+	return h.Sum().String()[:16]
+}
+
+// Seq is the newest manifest that the pass committed, 0 when none.
+func (r Report) Seq() uint64 {
+	if len(r.Manifests) == 0 {
+		return 0
+	}
+	return r.Manifests[len(r.Manifests)-1].Seq
+}

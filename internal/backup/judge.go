@@ -1,0 +1,97 @@
+package backup
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/watcher"
+)
+
+// ready is a snapshot of which at least one table is complete and not stored yet.
+type ready struct {
+	tag    string
+	begun  time.Time // zero when nobody knows
+	made   time.Time
+	tables []readyTable
+	all    []watcher.Snapshot // the tables of the tag, stored ones too
+	// final: every table that the node has under the tag is stored or ready.
+	final bool
+}
+
+type readyTable struct {
+	watcher.Snapshot
+	schemaCQL string
+}
+
+// began is the best that is known of when the snapshot began, for ordering only.
+func (r ready) began() time.Time {
+	if r.begun.IsZero() {
+		return r.made
+	}
+	return r.begun
+}
+
+func (r ready) ids() []string {
+	ids := make([]string, len(r.all))
+	for i, w := range r.all {
+		ids[i] = baseID(w)
+	}
+	return ids
+}
+
+func (n *Node) judgeSets(r *Report, sets []sstable.SSTable) []sstable.SSTable {
+	var complete []sstable.SSTable
+	for _, set := range sets {
+		v := n.Judge.Backup(set, n.Now())
+		if r.hold(v, filepath.Join(set.DataDir, set.Dir, set.Stem)) {
+			complete = append(complete, set)
+		}
+	}
+	return complete
+}
+
+// hold notes what is not ready, and tells whether it is.
+func (r *Report) hold(v watcher.Verdict, path string) bool {
+	switch v.State {
+	case watcher.Ready:
+		return true
+	case watcher.Quarantined:
+		r.Quarantined = append(r.Quarantined, Held{path, v.Why})
+	default:
+		r.Waiting = append(r.Waiting, Held{path, v.Why})
+	}
+	return false
+}
+
+func (n *Node) judgeSnapshots(r *Report, snapshots []snapshot) []ready {
+	var found []ready
+	for _, s := range snapshots {
+		rd := ready{tag: s.tag, made: s.made(), all: s.tables, final: true}
+		if note := n.note(s.tag); note.ok() {
+			rd.begun = note.Began
+		} else if !note.Began.IsZero() {
+			rd.final = false // nodetool is still at it
+		}
+		ephemeral := false
+		for _, w := range s.open {
+			v := n.Judge.Snapshot(w, n.Now())
+			if ephemeral = v.Ephemeral; ephemeral {
+				break
+			}
+			if !r.hold(v, fmt.Sprintf("snapshot %q of %s.%s", w.Tag, w.Table.Keyspace, w.Table.Name)) {
+				rd.final = false
+				continue
+			}
+			if rd.begun.IsZero() {
+				rd.begun = v.CreatedAt
+			}
+			rd.tables = append(rd.tables, readyTable{w, v.SchemaCQL})
+		}
+		if !ephemeral && len(rd.tables) > 0 {
+			found = append(found, rd)
+		}
+	}
+	return found
+}

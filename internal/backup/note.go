@@ -1,0 +1,102 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sstash/sstash/internal/cassandra"
+)
+
+// TagPrefix begins the tags of the snapshots that sstash takes, and that it clears again.
+const TagPrefix = "sstash-"
+
+// Own tells whether sstash took the snapshot of that tag.
+func Own(tag string) bool { return strings.HasPrefix(tag, TagPrefix) }
+
+// note is what we remember of a snapshot that we took: files can't tell when it began, nor that it
+// succeeded for all tables. It is a file in the state directory, because `sstash snapshot` may run
+// beside the service. Without it (I5) the snapshot is stored as anybody's would be: table by table,
+// with nothing proven.
+type note struct {
+	Tag   string    `json:"tag"`
+	Began time.Time `json:"began"`
+	Ended time.Time `json:"ended,omitzero"` // zero: did not succeed, or not yet
+	All   bool      `json:"all"`            // every table of the node
+}
+
+func (n note) ok() bool { return !n.Ended.IsZero() }
+
+// Snapshots takes and clears the snapshots of one node and remembers them.
+type Snapshots struct {
+	Nodetool cassandra.Nodetool
+	Dir      string // <state>/snapshots
+	Now      func() time.Time
+}
+
+// Take makes Cassandra flush and snapshot the tables (all of them when there are none), under tag.
+func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error {
+	n := note{Tag: tag, Began: s.Now().UTC(), All: len(tables) == 0}
+	if err := s.write(n); err != nil {
+		return err
+	}
+	if err := s.Nodetool.Snapshot(ctx, tag, tables); err != nil {
+		return err
+	}
+	n.Ended = s.Now().UTC()
+	return s.write(n)
+}
+
+// Clear removes the snapshot from the node, in all tables.
+func (s Snapshots) Clear(ctx context.Context, tag string) error {
+	if !Own(tag) {
+		return fmt.Errorf("clear snapshot %q: sstash did not take it", tag)
+	}
+	if err := s.Nodetool.ClearSnapshot(ctx, tag); err != nil {
+		return err
+	}
+	err := os.Remove(s.path(tag))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (s Snapshots) note(tag string) note {
+	var n note
+	b, err := os.ReadFile(s.path(tag))
+	if err != nil || json.Unmarshal(b, &n) != nil || n.Tag != tag {
+		return note{Tag: tag}
+	}
+	return n
+}
+
+func (s Snapshots) path(tag string) string { return filepath.Join(s.Dir, tag+".json") }
+
+// write replaces the note whole.
+func (s Snapshots) write(n note) error {
+	if !Own(n.Tag) || filepath.Base(n.Tag) != n.Tag {
+		return fmt.Errorf("%q can't be the tag of our snapshot: it must begin with %q", n.Tag, TagPrefix)
+	}
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.Dir, 0o750); err != nil {
+		return fmt.Errorf("remember snapshot: %w", err)
+	}
+	temp := s.path(n.Tag) + ".tmp"
+	if err := os.WriteFile(temp, b, 0o600); err != nil {
+		return fmt.Errorf("remember snapshot: %w", err)
+	}
+	if err := os.Rename(temp, s.path(n.Tag)); err != nil {
+		return fmt.Errorf("remember snapshot: %w", err)
+	}
+	return nil
+}

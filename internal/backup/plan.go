@@ -1,0 +1,141 @@
+package backup
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/watcher"
+)
+
+// plan is what one scan means for the history. It is made without I/O.
+type plan struct {
+	// news are sets in backups/ that no entry holds.
+	news []sstable.SSTable
+	// held are sets that the history names, as those entries do.
+	held []held
+	// snapshots have a table whose base is not stored yet, oldest first.
+	snapshots []snapshot
+}
+
+type held struct {
+	set    sstable.SSTable
+	stored manifest.Stored
+}
+
+// snapshot is what the node has under one tag.
+type snapshot struct {
+	tag    string
+	tables []watcher.Snapshot // all of the tag, those already stored too
+	open   []watcher.Snapshot // those whose base is not stored yet
+}
+
+// compare finds what is new in a listing.
+func compare(l watcher.Listing, s *manifest.State) plan {
+	var p plan
+	for _, set := range l.Backups {
+		if st, ok := s.Match(set); ok {
+			p.held = append(p.held, held{set, st})
+		} else {
+			p.news = append(p.news, set)
+		}
+	}
+	byTag := map[string]*snapshot{}
+	for _, w := range l.Snapshots {
+		sn := byTag[w.Tag]
+		if sn == nil {
+			sn = &snapshot{tag: w.Tag}
+			byTag[w.Tag] = sn
+		}
+		sn.tables = append(sn.tables, w)
+		if done, _ := s.BaseDone(w.Table, baseID(w)); !done {
+			sn.open = append(sn.open, w)
+		}
+	}
+	for _, sn := range byTag {
+		if len(sn.open) > 0 {
+			p.snapshots = append(p.snapshots, *sn)
+		}
+	}
+	slices.SortFunc(p.snapshots, func(a, b snapshot) int { return a.made().Compare(b.made()) })
+	return p
+}
+
+// made is when the first table of the snapshot was finished, by its manifest.json.
+func (s snapshot) made() time.Time {
+	var first time.Time
+	for _, w := range s.tables {
+		for _, f := range w.Manifests {
+			if t := time.Unix(0, f.Mtime); first.IsZero() || t.Before(first) {
+				first = t
+			}
+		}
+	}
+	return first
+}
+
+// step is one commit: the sets of an increment, or a snapshot.
+type step struct {
+	sets     []sstable.SSTable
+	snapshot *ready
+	asOf     time.Time
+	// pending are the snapshots that had begun before, as far as the history must know (see package
+	// manifest: which increments belong to a base).
+	pending []string
+}
+
+// order decides what is committed in which order. As a rule: all increments, then the snapshots.
+//
+// A history that names no table yet begins with what it finds as if it had been there: what was
+// written before a snapshot began comes before it. Only here does the order of time decide, since
+// nothing else is known; what falls within the slack comes after the snapshot, where overlap is
+// harmless.
+func order(sets []sstable.SSTable, snapshots []ready, seen []string, fresh bool, scanned time.Time) []step {
+	var steps []step
+	if !fresh {
+		if len(sets) > 0 {
+			steps = append(steps, step{sets: sets, asOf: scanned, pending: seen})
+		}
+		for i := range snapshots {
+			steps = append(steps, step{snapshot: &snapshots[i], asOf: scanned, pending: seen})
+		}
+		return steps
+	}
+	var begun []string
+	for i, sn := range snapshots {
+		var before []sstable.SSTable
+		limit := sn.began().Add(-slack).UnixNano()
+		before, sets = partition(sets, func(s sstable.SSTable) bool { return written(s) < limit })
+		if len(before) > 0 {
+			steps = append(steps, step{sets: before, asOf: sn.began(), pending: begun})
+		}
+		steps = append(steps, step{snapshot: &snapshots[i], asOf: sn.began(), pending: begun})
+		begun = append(slices.Clone(begun), sn.tag)
+	}
+	if len(sets) > 0 {
+		steps = append(steps, step{sets: sets, asOf: scanned, pending: begun})
+	}
+	return steps
+}
+
+// slack is how far two times of one node may be apart when files were copied by a tool that keeps
+// whole seconds.
+const slack = time.Second
+
+// written is when Data.db was last written, in nanoseconds since 1970.
+func written(s sstable.SSTable) int64 {
+	f, _ := s.File(sstable.Data)
+	return f.Mtime
+}
+
+func partition(sets []sstable.SSTable, first func(sstable.SSTable) bool) (yes, no []sstable.SSTable) {
+	for _, s := range sets {
+		if first(s) {
+			yes = append(yes, s)
+		} else {
+			no = append(no, s)
+		}
+	}
+	return yes, no
+}

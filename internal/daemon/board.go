@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/status"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/watcher"
+)
+
+// board holds the status that is served while passes go on, and what has been reported already, so
+// that a log says each thing once.
+type board struct {
+	mu   sync.Mutex
+	now  status.Status
+	seen map[string]bool
+	node *Node
+	// open are the things that are not durable yet, each with what was covered before it appeared;
+	// scanned is when the scan before this one began.
+	open    map[string]time.Time
+	scanned time.Time
+}
+
+func newBoard(n *Node) *board {
+	host, _ := os.Hostname()
+	return &board{node: n, seen: map[string]bool{}, now: status.Status{
+		Cluster: n.Cluster, HostID: n.HostID, Node: host, Service: true, Warnings: []string{},
+	}}
+}
+
+// Status is the newest status. Safe for concurrent use.
+func (b *board) Status() status.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.now
+	s.Warnings = slices.Clone(s.Warnings)
+	return s
+}
+
+// update takes over what a pass found.
+func (b *board) update(r backup.Report, err error, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.now
+	s.LastError = ""
+	if err != nil {
+		s.LastError = err.Error()
+	}
+	state := b.node.Uploader.History.State()
+	if !r.Scan.Started.IsZero() {
+		Measure(s, r.Scan, state)
+		if err == nil {
+			s.CoveredUntil = b.covered(r)
+		}
+	}
+	s.LastFull, s.Seq = state.Whole().Began, state.Seq()
+	s.Warnings = warnings(r)
+	s.Judge(now, b.limit())
+}
+
+// covered is when the scan began that saw nothing but what is durable now, and what appeared since.
+func (b *board) covered(r backup.Report) time.Time {
+	open := map[string]time.Time{}
+	until := r.Scan.Started.UTC()
+	for _, path := range r.Open() {
+		before, known := b.open[path]
+		if !known {
+			before = b.scanned
+		}
+		open[path] = before
+		if before.Before(until) {
+			until = before
+		}
+	}
+	b.open, b.scanned = open, r.Scan.Started.UTC()
+	return until
+}
+
+// limit is how old a clean scan may be before the node counts as uncovered.
+func (b *board) limit() time.Duration {
+	return 2*b.node.Config.Watch.Rescan + 2*b.node.Config.CommitEvery
+}
+
+func warnings(r backup.Report) []string {
+	w := []string{}
+	for _, h := range r.Quarantined {
+		w = append(w, h.Path+": "+h.Why)
+	}
+	for _, f := range r.Failed {
+		w = append(w, f.SSTable.Rel("")+": "+f.Err.Error())
+	}
+	for _, e := range append(r.Problems, r.Scan.Errors...) {
+		w = append(w, e.Error())
+	}
+	return w
+}
+
+// Measure counts what a listing holds against a history.
+func Measure(s *status.Status, l watcher.Listing, state *manifest.State) {
+	s.QueueFiles, s.QueueBytes, s.LinksBytes, s.LinksPrunableBytes = 0, 0, 0, 0
+	for _, set := range l.Backups {
+		s.LinksBytes += set.Size()
+		st, ok := state.Match(set)
+		switch {
+		case !ok:
+			s.QueueFiles += len(set.Files)
+			s.QueueBytes += set.Size()
+		case !st.Superseded:
+			s.LinksPrunableBytes += set.Size()
+		}
+	}
+	s.BucketBytes = Stored(state)
+}
+
+// Stored is the size of all pack sets that the chains of a state refer to.
+func Stored(state *manifest.State) (n int64) {
+	keeps := map[string]int64{}
+	for _, t := range state.Tables() {
+		for _, st := range state.Chain(t).SSTables {
+			for _, c := range st.Components {
+				k := st.From.Keeps[c.Set]
+				keeps[k.Set.String()] = k.Bytes
+			}
+		}
+	}
+	for _, b := range keeps {
+		n += b
+	}
+	return n
+}
+
+// once is what of items has not been passed to it before.
+func once[T any](b *board, items []T, key func(T) string) (fresh []T) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, it := range items {
+		if k := key(it); !b.seen[k] {
+			b.seen[k] = true
+			fresh = append(fresh, it)
+		}
+	}
+	return fresh
+}
+
+func (b *board) freshHeld(hs []backup.Held) []backup.Held {
+	return once(b, hs, func(h backup.Held) string { return h.Path + "\x00" + h.Why })
+}
+
+func (b *board) freshErrors(es []error) []error { return once(b, es, error.Error) }
+
+func (b *board) freshUnknown(us []string) []string {
+	return once(b, us, func(u string) string { return u })
+}

@@ -1,0 +1,244 @@
+// Package daemon wires the parts of one node together and runs them: the service, and the single
+// pass of `sstash backup`. What is due, package schedule decides; what is to be done, package backup;
+// here it is only called, logged and counted.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/schedule"
+	"github.com/sstash/sstash/watcher"
+)
+
+// Service runs one node until its context ends.
+type Service struct {
+	*Node
+	Log *slog.Logger
+	// Notify tells the service manager: READY, STOPPING and a line of status.
+	Notify func(state string)
+
+	metrics *metrics
+	watch   *watcher.Watcher
+	board   *board
+	// These pace the loop.
+	nextFlush  time.Time
+	retryFull  time.Time // not before, after one that failed
+	lastCommit time.Time
+	failures   int // in a row
+}
+
+const (
+	// retryMax bounds the pause after failures in a row.
+	retryMax = 2 * time.Minute
+	// fullRetry is the pause after a snapshot that failed. Increments go on meanwhile.
+	fullRetry = 5 * time.Minute
+)
+
+// Run backs the node up until ctx ends. It returns nil then, and an error only for what going on
+// can't mend: another writer has taken over, or the history is damaged.
+func (s *Service) Run(ctx context.Context) error {
+	s.board = newBoard(s.Node)
+	s.metrics = newMetrics(s.board)
+	stop, err := s.serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if s.watch, err = watcher.New(s.Node.DataDirs); err != nil {
+		s.Log.Warn("no file events, polling only", "error", err)
+	} else {
+		defer s.watch.Close()
+	}
+	s.Node.Scanned = func(l watcher.Listing) {
+		if s.watch != nil {
+			s.watch.Follow(l)
+		}
+	}
+	s.nextFlush = s.Now().Add(s.Config.FlushEvery)
+	s.Notify("READY=1")
+	defer s.Notify("STOPPING=1")
+	for {
+		wait, err := s.turn(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if fatal(err) {
+			return err
+		}
+		if err := s.idle(ctx, wait); err != nil {
+			return nil
+		}
+	}
+}
+
+// fatal errors are those that going on would make worse.
+func fatal(err error) bool {
+	return errors.Is(err, history.ErrFenced) || errors.Is(err, history.ErrDamaged) || errors.Is(err, ErrIdentity)
+}
+
+// turn does what is due and says how long nothing will be, unless an event comes.
+func (s *Service) turn(ctx context.Context) (time.Duration, error) {
+	began := s.Now()
+	r, err := s.work(ctx)
+	s.report(r, err, s.Now().Sub(began))
+	if err != nil {
+		s.failures++
+		return min(time.Second<<min(s.failures, 8), retryMax), err
+	}
+	s.failures = 0
+	if len(r.Manifests) > 0 {
+		s.lastCommit = s.Now()
+	}
+	switch {
+	case r.More:
+		return 0, nil
+	case len(r.Waiting) > 0 || len(r.Failed) > 0:
+		return s.Config.Watch.Settle, nil
+	}
+	return s.Config.Watch.Rescan, nil
+}
+
+// work is one pass, or a full when one is due.
+func (s *Service) work(ctx context.Context) (backup.Report, error) {
+	now := s.Now()
+	if s.Snapshots == nil {
+		return s.Pass(ctx)
+	}
+	if due, ok := s.fullDue(now); ok && !due.After(now) {
+		tag := schedule.Tag(backup.TagPrefix, s.full().Slot(now))
+		s.Log.Info("a full is due", "tag", tag)
+		s.retryFull = now.Add(fullRetry)
+		return s.Full(ctx, tag, nil)
+	}
+	if s.Config.FlushEvery > 0 && !s.nextFlush.After(now) {
+		s.nextFlush = now.Add(s.Config.FlushEvery)
+		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil {
+			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
+		}
+	}
+	return s.Pass(ctx)
+}
+
+// fullDue is when the next full may begin; false when there will be none.
+func (s *Service) fullDue(now time.Time) (time.Time, bool) {
+	if s.Snapshots == nil || s.Config.Full.Every <= 0 {
+		return time.Time{}, false
+	}
+	due := s.full().Due(s.Uploader.History.State().Whole().Began, now, s.HostID)
+	if due.Before(s.retryFull) {
+		due = s.retryFull
+	}
+	return due, true
+}
+
+func (s *Service) full() schedule.Full {
+	f := s.Config.Full
+	return schedule.Full{Every: f.Every, At: f.At.Duration(), Spread: f.Spread}
+}
+
+// idle waits for an event, at most for wait, and then until the next commit is allowed.
+func (s *Service) idle(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	wait = s.untilDue(wait)
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if s.watch != nil {
+		if err := s.watch.Wait(limited); err == nil {
+			s.metrics.hints.Inc()
+			pause := max(s.Config.Watch.Settle, schedule.Commit(s.lastCommit, s.Config.CommitEvery, s.Now()).Sub(s.Now()))
+			return sleep(ctx, pause)
+		}
+		return ctx.Err()
+	}
+	<-limited.Done()
+	return ctx.Err()
+}
+
+// untilDue shortens wait to when a full or a flush is due.
+func (s *Service) untilDue(wait time.Duration) time.Duration {
+	now := s.Now()
+	if s.Snapshots != nil && s.Config.FlushEvery > 0 {
+		wait = min(wait, s.nextFlush.Sub(now))
+	}
+	if due, ok := s.fullDue(now); ok {
+		wait = min(wait, due.Sub(now))
+	}
+	return max(wait, s.Config.Watch.Settle)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// report logs and counts what a pass did.
+func (s *Service) report(r backup.Report, err error, took time.Duration) {
+	s.board.update(r, err, s.Now())
+	s.metrics.pass(r, err)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.Log.Error("backup pass", "error", err, "hint", Hint(err))
+		s.Notify("STATUS=" + err.Error())
+	}
+	for _, m := range r.Manifests {
+		s.Log.Info("committed", "seq", m.Seq, "kind", m.Kind, "tables", len(m.Body.Tables),
+			"sstables", r.SSTables, "bytes", r.Bytes, "stored", r.Stored, "took", took.Round(time.Millisecond))
+	}
+	if r.Pruned.Files > 0 {
+		s.Log.Info("unlinked", "files", r.Pruned.Files, "bytes", r.Pruned.Bytes)
+	}
+	for _, tag := range r.Cleared {
+		s.Log.Info("cleared our snapshot", "tag", tag)
+	}
+	for _, f := range r.Failed {
+		s.Log.Error("SSTable not stored", "path", f.SSTable.Rel(""), "error", f.Err)
+	}
+	for _, h := range s.board.freshHeld(r.Quarantined) {
+		s.Log.Warn("incomplete for too long", "path", h.Path, "why", h.Why)
+	}
+	for _, k := range r.Kept {
+		s.Log.Debug("link kept", "path", k.Path, "why", k.Why)
+	}
+	for _, p := range s.board.freshErrors(append(r.Problems, r.Scan.Errors...)) {
+		s.Log.Warn("problem", "error", p)
+	}
+	for _, u := range s.board.freshUnknown(r.Scan.Unknown) {
+		s.Log.Warn("file that nobody can place", "path", u)
+	}
+}
+
+// Hint is what an operator can do about an error; empty when we don't know better than the message.
+func Hint(err error) string {
+	switch {
+	case errors.Is(err, history.ErrFenced):
+		return "stop the other sstash, or remove the cloned machine's configuration; the one that started last has taken over"
+	case errors.Is(err, history.ErrInUse):
+		return "the service is running on this machine; it takes what is there by itself. `sstash snapshot` makes it take a full"
+	case errors.Is(err, history.ErrDamaged):
+		return "restore the object from the bucket's versions or soft-deleted objects; `sstash run --start-over` begins a new history behind it"
+	case errors.Is(err, bucket.ErrDenied):
+		return "the credentials lack a permission on the bucket: create, read and list are needed; `sstash doctor` tries each"
+	case errors.Is(err, bucket.ErrUnreachable):
+		return "check the bucket's name and the network; `sstash doctor` tries both"
+	case errors.Is(err, ErrIdentity):
+		return "this configuration belongs to another node; run `sstash init` on this one"
+	}
+	return ""
+}
+
+// String names the node for people.
+func (n *Node) String() string { return fmt.Sprintf("%s/%s", n.Cluster, n.HostID) }

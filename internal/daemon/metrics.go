@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/sstash/sstash/internal/backup"
+)
+
+// metrics are what Prometheus reads. Gauges come from the same status that is served.
+type metrics struct {
+	registry *prometheus.Registry
+	hints    prometheus.Counter
+	passes   *prometheus.CounterVec
+	commits  *prometheus.CounterVec
+	puts     prometheus.Counter
+	read     prometheus.Counter
+	stored   prometheus.Counter
+	failed   prometheus.Counter
+	unlinked prometheus.Counter
+}
+
+func newMetrics(b *board) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "sstash", Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	vector := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sstash", Name: name, Help: help}, []string{label})
+		m.registry.MustRegister(c)
+		return c
+	}
+	m.hints = counter("file_events_total", "Batches of file events that made a scan come sooner.")
+	m.passes = vector("passes_total", "Passes by result: ok, incomplete or error.", "result")
+	m.commits = vector("commits_total", "Manifests committed, by kind.", "kind")
+	m.puts = counter("puts_total", "Objects put: the operations that a bucket charges for.")
+	m.read = counter("read_bytes_total", "Bytes of SSTables read and stored.")
+	m.stored = counter("stored_bytes_total", "Bytes of packs put.")
+	m.failed = counter("failed_sstables_total", "SSTables that could not be stored, counted at each try.")
+	m.unlinked = counter("unlinked_files_total", "Hard links unlinked after they were durable.")
+	m.gauges(b)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) gauges(b *board) {
+	gauge := func(name, help string, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Namespace: "sstash", Name: name, Help: help}, value))
+	}
+	gauge("ok", "1 when nothing needs a person.", func() float64 {
+		if b.Status().OK {
+			return 1
+		}
+		return 0
+	})
+	gauge("covered_until_seconds", "Every SSTable linked before this moment is durable.", func() float64 {
+		t := b.Status().CoveredUntil
+		if t.IsZero() {
+			return 0
+		}
+		return float64(t.UnixMicro()) / 1e6
+	})
+	gauge("last_full_seconds", "When the newest whole full began.", func() float64 {
+		t := b.Status().LastFull
+		if t.IsZero() {
+			return 0
+		}
+		return float64(t.UnixMicro()) / 1e6
+	})
+	gauge("queue_files", "Files found and not durable.", func() float64 { return float64(b.Status().QueueFiles) })
+	gauge("queue_bytes", "Their bytes.", func() float64 { return float64(b.Status().QueueBytes) })
+	gauge("links_bytes", "Bytes that links in backups/ hold.", func() float64 { return float64(b.Status().LinksBytes) })
+	gauge("bucket_bytes", "Stored bytes that the newest chains need.", func() float64 { return float64(b.Status().BucketBytes) })
+	gauge("warnings", "Things that need a person.", func() float64 { return float64(len(b.Status().Warnings)) })
+}
+
+func (m *metrics) pass(r backup.Report, err error) {
+	switch {
+	case err != nil:
+		m.passes.WithLabelValues("error").Inc()
+	case !r.Complete():
+		m.passes.WithLabelValues("incomplete").Inc()
+	default:
+		m.passes.WithLabelValues("ok").Inc()
+	}
+	for _, c := range r.Manifests {
+		m.commits.WithLabelValues(string(c.Kind)).Inc()
+	}
+	m.puts.Add(float64(r.Puts))
+	m.read.Add(float64(r.NewBytes))
+	m.stored.Add(float64(r.Stored))
+	m.failed.Add(float64(len(r.Failed)))
+	m.unlinked.Add(float64(r.Pruned.Files))
+}

@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/bucket/bucketurl"
+	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/uploader"
+	"github.com/sstash/sstash/watcher"
+)
+
+// ErrIdentity: the database that answers is not the node that this configuration, or this history,
+// belongs to.
+var ErrIdentity = errors.New("another node answers")
+
+// Node is one database node with its bucket, open for writing its history.
+type Node struct {
+	*backup.Node
+	Config  config.Config
+	Cluster string
+	HostID  string
+	Bucket  bucket.Bucket
+
+	cache *history.Cache
+}
+
+// Options are what opening a node needs besides its configuration.
+type Options struct {
+	Config  config.Config
+	Version string // of sstash, for the history
+	// StartOver leaves a damaged history behind: ours begins after its last entry, and refers to
+	// nothing before.
+	StartOver bool
+	Progress  func(uploader.Progress) // may be nil
+}
+
+// Open learns who the node is, locks the state directory and opens the history: from here on, no
+// other sstash commits for this node. The caller closes the node.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	c := o.Config
+	who, err := Identify(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := DataDirs(c)
+	if err != nil {
+		return nil, err
+	}
+	prefix, err := config.Prefix(who.Cluster, who.HostID)
+	if err != nil {
+		return nil, err
+	}
+	var level chunker.Level
+	if err := level.UnmarshalText([]byte(c.Compression)); err != nil {
+		return nil, err
+	}
+	b, err := bucketurl.Open(ctx, c.Bucket)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := history.OpenCache(c.State)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname() // only said to people
+	open := manifest.Body{Writer: &manifest.Writer{Host: host, PID: os.Getpid(), Version: o.Version}}
+	w, err := history.OpenWriter(ctx, history.Reader{Bucket: b, Prefix: prefix, Cache: cache},
+		history.Identity{Cluster: who.Cluster, HostID: who.HostID}, open,
+		history.WriterOptions{Now: time.Now, StartOver: o.StartOver})
+	if err != nil {
+		cache.Close()
+		return nil, err
+	}
+	n := &Node{Config: c, Cluster: who.Cluster, HostID: who.HostID, Bucket: b, cache: cache}
+	n.Node = &backup.Node{
+		DataDirs: dirs,
+		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
+		Uploader: &uploader.Uploader{
+			Bucket: b, Prefix: prefix, History: w, Level: level, PartEvery: c.CommitEvery,
+			Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
+		},
+		Snapshots: Snapshots(c),
+		Prune:     c.Links == config.LinksPrune,
+		Now:       time.Now,
+	}
+	if c.Cassandra.CQL != "" {
+		n.Describe = n.describe
+	}
+	return n, nil
+}
+
+// Close unlocks the state directory.
+func (n *Node) Close() error { return n.cache.Close() }
+
+// DataDirs are the directories that hold the node's tables.
+func DataDirs(c config.Config) ([]string, error) {
+	if len(c.Cassandra.DataDirectories) > 0 {
+		return c.Cassandra.DataDirectories, nil
+	}
+	s, err := cassandra.ReadYAML(c.Cassandra.YAML)
+	if err != nil {
+		return nil, err
+	}
+	dirs := s.DataDirectories
+	if s.LocalSystemData != "" {
+		dirs = append(dirs, s.LocalSystemData)
+	}
+	return dirs, nil
+}
+
+// Snapshots is how to take snapshots of the node; nil where there is no nodetool.
+func Snapshots(c config.Config) *backup.Snapshots {
+	if len(c.Cassandra.Nodetool) == 0 {
+		return nil
+	}
+	return &backup.Snapshots{
+		Nodetool: cassandra.Nodetool{Argv: c.Cassandra.Nodetool},
+		Dir:      filepath.Join(c.State, "snapshots"),
+		Now:      time.Now,
+	}
+}
+
+// Dial connects to the node's CQL port as the configuration says.
+func Dial(ctx context.Context, c config.Config) (*cassandra.Conn, error) {
+	o := cassandra.Options{Address: c.Cassandra.CQL, Username: c.Cassandra.Username, TLS: cassandra.TLS(c.Cassandra.TLS)}
+	if c.Cassandra.PasswordFile != "" {
+		password, err := config.ReadPassword(c.Cassandra.PasswordFile)
+		if err != nil {
+			return nil, err
+		}
+		o.Password = password
+	}
+	return cassandra.Dial(ctx, o)
+}
+
+// describe asks the database for what a manifest says of it.
+func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, error) {
+	conn, err := Dial(ctx, n.Config)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close()
+	id, err := conn.Identity(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if id.HostID != n.HostID {
+		return nil, nil, fmt.Errorf("%s is host %s, not %s: %w", n.Config.Cassandra.CQL, id.HostID, n.HostID, ErrIdentity)
+	}
+	node := &manifest.Node{
+		Release: id.Release, Datacenter: id.DC, Rack: id.Rack, Tokens: id.Tokens,
+		Partitioner: id.Partitioner[strings.LastIndexByte(id.Partitioner, '.')+1:],
+	}
+	s, err := conn.Schema(ctx)
+	if errors.Is(err, cassandra.ErrSchemaByCQL) {
+		return node, nil, nil // before 4.0: each snapshot has its schema.cql
+	}
+	if err != nil {
+		return node, nil, err
+	}
+	hash := s.Hash()
+	schema := &manifest.Schema{Hash: hex.EncodeToString(hash[:])}
+	for _, o := range s.Objects {
+		schema.Statements = append(schema.Statements, o.Statements...)
+	}
+	return node, schema, nil
+}
+
+func limiter(perSecond config.Bytes) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/4, 64<<10)))
+}

@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/sstash/sstash/internal/cassandratest"
+	"github.com/sstash/sstash/internal/status"
+)
+
+// Life is the life of one node: rows, flushes, a full, a kill -9 of sstash, the loss of the node, and
+// a restore into a fresh one in which every row is compared.
+type Life struct {
+	Dir    string // everything is in it
+	Binary string
+	Bucket string
+	Env    []string  // for sstash
+	Rows   int       // at least so many, in four rounds
+	Out    io.Writer // gets a line for each thing that happens
+	Log    io.Writer // gets what the service prints
+}
+
+// Run lives it. An error says what did not come back.
+func (l *Life) Run(ctx context.Context) error {
+	l.say("starting Cassandra 5.0.8 in %s", l.Dir)
+	began := time.Now()
+	node, err := cassandratest.Start(ctx, cassandratest.Options{Dir: filepath.Join(l.Dir, "node1")})
+	if err != nil {
+		return err
+	}
+	defer node.Kill()
+	l.say("it answers CQL after %s", since(began))
+
+	svc, err := Configure(l.Binary, node, Setup{Dir: filepath.Join(l.Dir, "sstash1"), Bucket: l.Bucket})
+	if err != nil {
+		return err
+	}
+	svc.Env, svc.Log = l.Env, l.Log
+	want, last, err := l.backedUp(ctx, node, svc)
+	if err != nil {
+		return err
+	}
+	node.Kill()
+	for _, d := range node.DataDirs {
+		if err := os.RemoveAll(d); err != nil {
+			return err
+		}
+	}
+	l.say("the node is gone: killed, its data directories removed")
+	return l.restored(ctx, last, want)
+}
+
+// backedUp fills the node while the service runs, kills that in between, and returns every row and
+// the last status.
+func (l *Life) backedUp(ctx context.Context, node *cassandratest.Node, svc *Sstash) (Rows, status.Status, error) {
+	var st status.Status
+	session, err := node.Session()
+	if err != nil {
+		return nil, st, err
+	}
+	defer session.Close()
+	if err := CreateSchema(session); err != nil {
+		return nil, st, err
+	}
+	round := 0
+	load := func() error {
+		defer func() { round++ }()
+		return Load(ctx, session, round, l.Rows/4)
+	}
+	flush := func() error { _, err := node.RunNodetool(ctx, "flush"); return err }
+
+	if err := load(); err != nil {
+		return nil, st, err
+	}
+	l.say("%d rows in %d tables; starting sstash run: its first full snapshot is due at once", l.Rows/4, len(Tables()))
+	if err := svc.Start(); err != nil {
+		return nil, st, err
+	}
+	defer func() { svc.Kill() }()
+	began := time.Now()
+	if st, err = svc.Until(ctx, func(s status.Status) bool { return !s.LastFull.IsZero() }); err != nil {
+		return nil, st, err
+	}
+	l.say("full snapshot durable after %s; %s stored", since(began), size(st.BucketBytes))
+
+	if err := load(); err != nil {
+		return nil, st, err
+	}
+	if err := flush(); err != nil {
+		return nil, st, err
+	}
+	began = time.Now()
+	if st, err = svc.Covered(ctx); err != nil {
+		return nil, st, err
+	}
+	l.say("more rows, a flush: durable %s after the flush ended", since(began))
+
+	if err := load(); err != nil {
+		return nil, st, err
+	}
+	if err := flush(); err != nil {
+		return nil, st, err
+	}
+	svc.Kill()
+	l.say("kill -9 of sstash right after another flush")
+	if err := load(); err != nil {
+		return nil, st, err
+	}
+	if err := flush(); err != nil {
+		return nil, st, err
+	}
+	began = time.Now()
+	if err := svc.Start(); err != nil {
+		return nil, st, err
+	}
+	if st, err = svc.Until(ctx, func(s status.Status) bool { return s.CoveredUntil.After(began) && s.LinksBytes == 0 }); err != nil {
+		return nil, st, err
+	}
+	l.say("restarted: caught up after %s; %s stored, backups/ is empty: every durable link is freed", since(began), size(st.BucketBytes))
+	want, err := Dump(ctx, session, Tables())
+	if err != nil {
+		return nil, st, err
+	}
+	l.say("%d rows read from the node, to be compared", want.Count())
+	began = time.Now()
+	if err := svc.Stop(ctx); err != nil {
+		return nil, st, fmt.Errorf("stop the service: %w", err)
+	}
+	l.say("SIGTERM: ended after %s", since(began))
+	return want, st, l.sizes(node)
+}
+
+// sizes says what the directories of the bucket and of the node hold.
+func (l *Life) sizes(node *cassandratest.Node) error {
+	var live int64
+	for _, d := range node.DataDirs {
+		err := filepath.WalkDir(d, func(_ string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			info, err := e.Info()
+			if err == nil {
+				live += info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	l.say("the node's files, live and links: %s", size(live))
+	return nil
+}
+
+// restored brings everything back into a fresh node and compares.
+func (l *Life) restored(ctx context.Context, last status.Status, want Rows) error {
+	node, err := cassandratest.Start(ctx, cassandratest.Options{Dir: filepath.Join(l.Dir, "node2")})
+	if err != nil {
+		return err
+	}
+	defer node.Kill()
+	tool, err := Configure(l.Binary, node, Setup{Dir: filepath.Join(l.Dir, "sstash2"), Bucket: l.Bucket})
+	if err != nil {
+		return err
+	}
+	tool.Env = l.Env
+	began := time.Now()
+	var report struct {
+		Tables []struct {
+			SSTables int
+			Bytes    int64
+		}
+		BytesFetched int64 `json:"bytes_fetched"`
+	}
+	err = tool.JSON(ctx, &report, "restore", "--at", "latest", "--node", last.HostID, "--stage", filepath.Join(l.Dir, "stage"))
+	if err != nil {
+		return err
+	}
+	var bytes int64
+	for _, t := range report.Tables {
+		bytes += t.Bytes
+	}
+	l.say("fresh node: %d tables restored in %s; %s fetched, %s placed, every frame verified",
+		len(report.Tables), since(began), size(report.BytesFetched), size(bytes))
+
+	session, err := node.Session()
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	got, err := Dump(ctx, session, Tables())
+	if err != nil {
+		return err
+	}
+	if diff := want.Diff(got); diff != "" {
+		return fmt.Errorf("the restored rows differ:\n%s", diff)
+	}
+	if len(want) != len(Tables()) || want.Count() < l.Rows/2 {
+		return fmt.Errorf("only %d rows in %d tables were compared", want.Count(), len(want))
+	}
+	l.say("every one of %d rows in %d tables is back, equal", got.Count(), len(got))
+	return nil
+}
+
+func (l *Life) say(format string, args ...any) {
+	fmt.Fprintf(l.Out, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+}
+
+func since(t time.Time) string { return time.Since(t).Round(10 * time.Millisecond).String() }
+
+func size(n int64) string { return humanize.IBytes(uint64(n)) }

@@ -1,0 +1,116 @@
+package uploader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/manifest"
+)
+
+// packSet fills and sends the packs of one set. Packs are sent while the next is filled.
+type packSet struct {
+	b      *batch
+	id     pack.SetID
+	writer *pack.Writer
+	// lists are those added to the open pack, whose places are known once it is finished.
+	lists   []*manifest.Component
+	packs   uint32
+	bytes   int64
+	raw     int64
+	sending *errgroup.Group
+	ctx     context.Context
+}
+
+func (b *batch) newPackSet() *packSet {
+	p := &packSet{b: b, id: pack.NewSetID()}
+	p.sending, p.ctx = errgroup.WithContext(b.ctx)
+	p.sending.SetLimit(inFlight)
+	p.writer = pack.NewWriter(p.id, 0, nil)
+	return p
+}
+
+// add puts a frame into the open pack, after sending that when it is full.
+func (p *packSet) add(f chunker.Frame) (pack.FrameRef, error) {
+	if p.writer.Size() > 0 && p.writer.Size()+len(f.Data) > packTarget {
+		if err := p.send(); err != nil {
+			return pack.FrameRef{}, err
+		}
+		p.writer = pack.NewWriter(p.id, p.packs, nil)
+	}
+	return p.writer.Add(f), nil
+}
+
+// list puts the frame list of c into the open pack. c gets its place when that pack is sent.
+func (p *packSet) list(c *manifest.Component, label string, frames []pack.FrameRef) {
+	p.writer.AddList(label, frames)
+	p.lists = append(p.lists, c)
+	p.raw += c.Size
+}
+
+func (p *packSet) send() error {
+	object, lists, err := p.writer.Finish()
+	if err != nil {
+		return fmt.Errorf("make pack: %w", err)
+	}
+	for i, c := range p.lists {
+		c.List = lists[i]
+	}
+	p.lists = p.lists[:0]
+	name := p.b.u.Prefix + pack.Name(p.id, p.packs)
+	p.packs++
+	p.bytes += int64(len(object))
+	p.b.result.Puts++
+	p.b.result.Stored += int64(len(object))
+	p.sending.Go(func() error { return p.b.u.put(p.ctx, name, object) })
+	if err := context.Cause(p.ctx); err != nil {
+		return bucketError{err}
+	}
+	return nil
+}
+
+// close sends the open pack and waits until all are durable.
+func (p *packSet) close() error {
+	if err := p.send(); err != nil {
+		return err
+	}
+	if err := p.sending.Wait(); err != nil {
+		return bucketError{err}
+	}
+	return nil
+}
+
+func (p *packSet) keep(bundle bool) manifest.Keep {
+	return manifest.Keep{Set: p.id, Packs: p.packs, Bytes: p.bytes, Raw: p.raw, Bundle: bundle}
+}
+
+func (u *Uploader) put(ctx context.Context, name string, object []byte) error {
+	if u.Limit != nil {
+		for left := len(object); left > 0; {
+			n := min(left, u.Limit.Burst())
+			if err := u.Limit.WaitN(ctx, n); err != nil {
+				return err
+			}
+			left -= n
+		}
+	}
+	if err := u.Bucket.Put(ctx, name, object); err != nil {
+		return fmt.Errorf("put %s: %w", name, err)
+	}
+	return nil
+}
+
+// bucketError marks what went wrong on the way out, so that it is not taken for an unreadable
+// SSTable.
+type bucketError struct{ error }
+
+func (e bucketError) Unwrap() error { return e.error }
+
+func isBucket(err error) bool {
+	var b bucketError
+	return errors.As(err, &b)
+}

@@ -1,0 +1,306 @@
+// Package uploader puts SSTables in and gets a durable manifest out.
+//
+// The order is always the same (I2): frames go into packs, packs into the bucket, and only when the
+// last pack is durable does the manifest that names them. Until then nothing refers to them, and a
+// process that dies leaves objects that no manifest names.
+//
+// An SSTable whose stored form reaches 8 MiB gets a pack set of its own. Smaller ones share the
+// bundle of their manifest, so that a commit of many small flushes is two PUTs. What is durable
+// already is referenced, not read again; a bundle of which less than half is still wanted is not
+// referenced, so that old bundles don't stay alive for a few files.
+package uploader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+)
+
+const (
+	// packTarget is how large a pack grows. While packs are in flight, each is in memory twice (ours
+	// and the client's).
+	packTarget = 16 << 20
+	// ownSet is the stored size from which an SSTable has its own pack set.
+	ownSet = 8 << 20
+	// inFlight is how many packs are being sent while the next is filled.
+	inFlight = 2
+)
+
+// Uploader stores SSTables of one node. Not safe for concurrent use: a node has one.
+type Uploader struct {
+	Bucket  bucket.Bucket
+	Prefix  string // "<cluster>/<host-id>/"
+	History *history.Writer
+	Level   chunker.Level
+	// PartEvery is how long a full works before it commits what it has; 0 commits only at the end.
+	PartEvery time.Duration
+	// Limit bounds the bytes sent per second; nil for no bound.
+	Limit *rate.Limiter
+	// Progress is told of every SSTable that was stored; nil for nobody.
+	Progress func(Progress)
+	Now      func() time.Time
+}
+
+// Progress is how far a pass has come.
+type Progress struct {
+	SSTables, OfSSTables int
+	Bytes, OfBytes       int64
+}
+
+// Result is what a pass did.
+type Result struct {
+	Manifests []*manifest.Manifest
+	SSTables  int   // that the manifests name
+	Files     int   // their components
+	Bytes     int64 // of these, as files
+	NewBytes  int64 // of these, read and stored now
+	Stored    int64 // bytes of the objects put
+	Puts      int
+	// More: the full has more parts to come; call Store again.
+	More bool
+	// Failed are the SSTables that could not be read. They don't hold up the others; a later scan
+	// will find them again.
+	Failed []Failure
+}
+
+// Failure is an SSTable that was not stored, and why.
+type Failure struct {
+	SSTable sstable.SSTable
+	Err     error
+}
+
+// Increment stores the sets of w and commits one manifest, or none when there is nothing to say. An
+// error means that the commit did not happen, or that nobody knows (see history.Writer.Commit).
+func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
+	b, err := u.newBatch(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer b.close()
+	body := manifest.Body{AsOf: w.AsOf, Pending: w.Pending, Schema: w.Schema}
+	p := newProgress(u.Progress, w.SSTables)
+	for _, set := range w.SSTables {
+		if _, err := b.add(set, nil, nil); err != nil {
+			return b.result, err
+		}
+		p.done(set)
+	}
+	for _, set := range w.Superseded {
+		b.supersede(set)
+	}
+	for t, proven := range w.Proven {
+		b.table(t).Proven = proven
+	}
+	if b.empty() {
+		return b.result, nil
+	}
+	return b.result, b.commit(manifest.Increment, body)
+}
+
+// Increment is what one scan found in backups/.
+type Increment struct {
+	AsOf       time.Time // when the scan ended
+	SSTables   []sstable.SSTable
+	Superseded []sstable.SSTable // to be named, not stored
+	Pending    []string          // tags the scan saw that no full has finished
+	Schema     *manifest.Schema  // when it has changed
+	Proven     map[sstable.Table]time.Time
+}
+
+// Full is a snapshot to be stored.
+type Full struct {
+	Part    manifest.FullPart // Last is set by the uploader
+	Tables  []Base
+	Pending []string // other snapshots, not this one
+	Node    *manifest.Node
+	Schema  *manifest.Schema
+	// Superseded are links in backups/ that the new bases cover, named in the last part.
+	Superseded []sstable.SSTable
+	// Final: Tables are all that the snapshot holds, so the full ends with this call.
+	Final bool
+}
+
+// Base is the snapshot of one table.
+type Base struct {
+	Table     sstable.Table
+	ID        string
+	SchemaCQL string
+	Proven    time.Time
+	SSTables  []sstable.SSTable
+}
+
+// Store stores a full, or one part of it: after PartEvery it commits what it has and returns with
+// More set, so that new increments don't wait for a snapshot of days. Called again with the same
+// snapshot it goes on, also in another process: what earlier parts hold is passed over.
+func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
+	b, err := u.newBatch(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer b.close()
+	reuse := worthKeeping(b.state, f)
+	p := newProgress(u.Progress, f.sstables())
+	began := u.Now()
+	for _, base := range f.Tables {
+		done, stored := b.state.BaseDone(base.Table, base.ID)
+		if done {
+			p.done(base.SSTables...)
+			continue
+		}
+		have, whole := contents(stored), true
+		for _, set := range base.SSTables {
+			if !have[fingerprint(set)] {
+				ok, err := b.add(set, &base, reuse)
+				if err != nil {
+					return b.result, err
+				}
+				whole = whole && ok
+			}
+			p.done(set)
+			if b.result.More = u.PartEvery > 0 && u.Now().Sub(began) >= u.PartEvery; b.result.More {
+				return b.result, b.commit(manifest.Full, f.body(u.Now(), false))
+			}
+		}
+		if whole {
+			b.complete(base)
+		}
+	}
+	last := f.Final && len(b.result.Failed) == 0
+	if last {
+		for _, set := range f.Superseded {
+			b.supersede(set)
+		}
+	}
+	if b.empty() && !last {
+		return b.result, nil
+	}
+	return b.result, b.commit(manifest.Full, f.body(u.Now(), last))
+}
+
+// body is what every part of f says. asOf falls back to now where nobody knows when the snapshot
+// began.
+func (f Full) body(now time.Time, last bool) manifest.Body {
+	part := f.Part
+	part.Last = last
+	asOf := f.Part.Began
+	if asOf.IsZero() {
+		asOf = now
+	}
+	return manifest.Body{AsOf: asOf, Node: f.Node, Schema: f.Schema, Full: &part, Pending: f.Pending}
+}
+
+func (f Full) sstables() (all []sstable.SSTable) {
+	for _, b := range f.Tables {
+		all = append(all, b.SSTables...)
+	}
+	return all
+}
+
+// worthKeeping decides which pack sets of earlier manifests this full refers to: every set of its
+// own SSTable, and the bundles of which at least half is in the snapshot.
+func worthKeeping(state *manifest.State, f Full) map[pack.SetID]bool {
+	live := map[pack.SetID]int64{}
+	keeps := map[pack.SetID]manifest.Keep{}
+	for _, base := range f.Tables {
+		for _, set := range base.SSTables {
+			for _, file := range set.Files {
+				if st, c, ok := durable(state, set, file); ok {
+					k := st.From.Keeps[c.Set]
+					keeps[k.Set] = k
+					live[k.Set] += c.Size
+				}
+			}
+		}
+	}
+	worth := map[pack.SetID]bool{}
+	for id, k := range keeps {
+		worth[id] = !k.Bundle || 2*live[id] >= k.Raw
+	}
+	return worth
+}
+
+// durable finds the stored component that this very file is.
+func durable(state *manifest.State, set sstable.SSTable, file sstable.File) (manifest.Stored, manifest.Component, bool) {
+	known := state.Find(fingerprint(set))
+	for i := len(known) - 1; i >= 0; i-- {
+		if known[i].Superseded {
+			continue
+		}
+		if c, ok := known[i].Component(file.Component); ok && c.Fingerprint() == file.Fingerprint {
+			return known[i], c, true
+		}
+	}
+	return manifest.Stored{}, manifest.Component{}, false
+}
+
+func contents(stored []manifest.Stored) map[sstable.Fingerprint]bool {
+	have := map[sstable.Fingerprint]bool{}
+	for _, st := range stored {
+		if c, ok := st.Component(sstable.Data); ok {
+			have[c.Fingerprint()] = true
+		}
+	}
+	return have
+}
+
+// fingerprint is that of the set's Data.db.
+func fingerprint(set sstable.SSTable) sstable.Fingerprint {
+	f, _ := set.File(sstable.Data)
+	return f.Fingerprint
+}
+
+// Plus adds up two results.
+func (r Result) Plus(o Result) Result {
+	return Result{
+		More:      r.More || o.More,
+		Manifests: append(r.Manifests, o.Manifests...),
+		SSTables:  r.SSTables + o.SSTables, Files: r.Files + o.Files,
+		Bytes: r.Bytes + o.Bytes, NewBytes: r.NewBytes + o.NewBytes,
+		Stored: r.Stored + o.Stored, Puts: r.Puts + o.Puts,
+		Failed: append(r.Failed, o.Failed...),
+	}
+}
+
+// progress counts towards what a pass has to do.
+type progress struct {
+	Progress
+	tell func(Progress)
+}
+
+func newProgress(tell func(Progress), sets []sstable.SSTable) *progress {
+	p := &progress{tell: tell}
+	p.OfSSTables = len(sets)
+	for _, s := range sets {
+		p.OfBytes += s.Size()
+	}
+	return p
+}
+
+func (p *progress) done(sets ...sstable.SSTable) {
+	for _, s := range sets {
+		p.SSTables++
+		p.Bytes += s.Size()
+	}
+	if p.tell != nil {
+		p.tell(p.Progress)
+	}
+}
+
+// Err joins the reasons of what failed, nil when nothing did.
+func (r Result) Err() error {
+	errs := make([]error, len(r.Failed))
+	for i, f := range r.Failed {
+		errs[i] = fmt.Errorf("%s/%s: %w", f.SSTable.Dir, f.SSTable.Stem, f.Err)
+	}
+	return errors.Join(errs...)
+}
