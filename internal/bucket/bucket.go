@@ -3,8 +3,8 @@
 //
 // # What is demanded of any store
 //
-// A driver that cannot keep one of these must refuse to open. The suite in
-// buckettest checks those that can be checked from outside.
+// A store that does not keep all of these cannot hold backups. The suite in
+// buckettest checks what can be checked from outside.
 //
 //   - Create-if-absent is atomic. Of any number of Puts of one name, wherever
 //     they run, at most one succeeds. The numbering of manifests, and with it
