@@ -1,0 +1,47 @@
+// Package bucketurl opens the bucket that a URL names. It is the one place that
+// knows all drivers.
+package bucketurl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/bucket/dir"
+	"github.com/sstash/sstash/internal/bucket/gcs"
+)
+
+// Open returns the bucket that rawURL names:
+//
+//	gs://bucket/prefix   Google Cloud Storage; the prefix may be missing
+//	file:///directory    a directory, whose parent must exist
+//
+// The error wraps fs.ErrInvalid when rawURL is no such URL, errors.ErrUnsupported
+// when it names a store that this build has no driver for, or else
+// bucket.ErrDenied or bucket.ErrUnreachable. Stores in the network are not asked
+// until they are used.
+//
+// There is nothing to close: a bucket may be used as long as the process lives.
+func Open(ctx context.Context, rawURL string) (bucket.Bucket, error) {
+	const want = "want gs://bucket/prefix or file:///directory"
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// Unwrap leaves out the URL, which the error repeats.
+		return nil, fmt.Errorf("bucket URL %q: %w: %w; %s", rawURL, fs.ErrInvalid, errors.Unwrap(err), want)
+	}
+	plain := u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
+	switch {
+	case u.Scheme == "gs" && u.Host != "" && plain:
+		return gcs.Open(ctx, u.Host, strings.Trim(u.Path, "/"), nil)
+	case u.Scheme == "file" && u.Host == "" && path.IsAbs(u.Path) && path.Clean(u.Path) != "/" && plain:
+		return dir.Open(path.Clean(u.Path))
+	case u.Scheme == "s3" || u.Scheme == "azblob":
+		return nil, fmt.Errorf("bucket URL %q: %w: %s:// is not supported yet by this build; %s", u.Redacted(), errors.ErrUnsupported, u.Scheme, want)
+	}
+	return nil, fmt.Errorf("bucket URL %q: %w; %s", u.Redacted(), fs.ErrInvalid, want)
+}
