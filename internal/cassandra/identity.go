@@ -1,0 +1,72 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
+)
+
+// Identity is who a node is: system.local, 2.1+.
+type Identity struct {
+	Cluster, HostID, DC, Rack string
+	Release                   string   // 5.0.8
+	Partitioner               string   // class with its package
+	Tokens                    []string // sorted as text
+	SchemaVersion             string   // UUID
+	GossipGeneration          int      // grows with each start of the node
+}
+
+// Peer is another node of the ring, as this one knows it: system.peers.
+type Peer struct {
+	Address, HostID, DC, Rack string
+	Release                   string
+	Tokens                    []string // sorted as text
+	SchemaVersion             string   // empty: not known
+}
+
+// Identity reads who the node is.
+func (c *Conn) Identity(ctx context.Context) (Identity, error) {
+	var id Identity
+	var host, schema gocql.UUID
+	err := c.session.Query(`SELECT cluster_name, host_id, data_center, rack, release_version, partitioner, tokens,
+		schema_version, gossip_generation FROM system.local WHERE key = 'local'`).
+		Consistency(gocql.One).
+		ScanContext(ctx, &id.Cluster, &host, &id.DC, &id.Rack, &id.Release, &id.Partitioner, &id.Tokens, &schema, &id.GossipGeneration)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read identity of %s: %w", c.address, err)
+	}
+	id.HostID, id.SchemaVersion = host.String(), schema.String()
+	slices.Sort(id.Tokens)
+	return id, nil
+}
+
+// Peers reads the other nodes of the ring, those that are down too.
+func (c *Conn) Peers(ctx context.Context) ([]Peer, error) {
+	rows := c.session.Query(`SELECT peer, host_id, data_center, rack, release_version, tokens, schema_version FROM system.peers`).
+		Consistency(gocql.One).IterContext(ctx).Scanner()
+	var peers []Peer
+	for rows.Next() {
+		var p Peer
+		var address net.IP
+		var host, schema *gocql.UUID // null while a node joins
+		if err := rows.Scan(&address, &host, &p.DC, &p.Rack, &p.Release, &p.Tokens, &schema); err != nil {
+			return nil, fmt.Errorf("read peers of %s: %w", c.address, err)
+		}
+		p.Address = address.String()
+		if host != nil {
+			p.HostID = host.String()
+		}
+		if schema != nil {
+			p.SchemaVersion = schema.String()
+		}
+		slices.Sort(p.Tokens)
+		peers = append(peers, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read peers of %s: %w", c.address, err)
+	}
+	return peers, nil
+}

@@ -1,0 +1,92 @@
+package cassandra
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// guarded returns the statement such that it can't touch what is live: never
+// with OR REPLACE; a table or view without IF NOT EXISTS, since that would
+// pass over somebody else's table and let the ALTERs that follow drop its
+// columns; all else with it.
+func (c *created) guarded() string {
+	head := c.head
+	if !c.isTable() {
+		head += " IF NOT EXISTS"
+	}
+	return head + " " + c.cql[c.at(c.body).start:]
+}
+
+// renamed returns the CREATE of a table, type or keyspace under another name
+// (in CQL), without the ID: two tables can't share one.
+func (c *created) renamed(name string) string {
+	from, to := len(c.cql), len(c.cql) // what the ID takes
+	switch {
+	case c.idTo == 0:
+	case c.at(c.idTo).is("AND"):
+		from, to = c.at(c.idFrom).start, c.at(c.idTo+1).start
+	default: // the last property: the WITH or AND before it goes too
+		from, to = c.at(c.idFrom-1).start, c.at(c.idTo-1).end
+	}
+	return c.head + " " + name + c.cql[c.at(c.nameTo-1).end:from] + c.cql[to:]
+}
+
+// replicated returns the CREATE KEYSPACE with another replication.
+func (c *created) replicated(r Replication) (string, error) {
+	for i := c.nameTo; i < len(c.tokens); i++ {
+		if !c.words(i, "REPLICATION") || !c.at(i+1).isPunct("=") || !c.at(i+2).isPunct("{") {
+			continue
+		}
+		for end := i + 3; end < len(c.tokens); end++ {
+			if c.at(end).isPunct("}") {
+				return c.cql[:c.at(i+2).start] + r.cql() + c.cql[c.at(end).end:], nil
+			}
+		}
+	}
+	return "", fmt.Errorf("read %s: there is no replication", excerpt(c.cql))
+}
+
+// alterRenamed returns an ALTER TABLE with another table name; false: it is no
+// ALTER TABLE.
+func alterRenamed(cql string, name TableName) (string, bool) {
+	tokens, err := lex(cql)
+	if err != nil {
+		return "", false
+	}
+	c := &created{cql: cql, tokens: tokens}
+	if !c.words(0, "ALTER", "TABLE") {
+		return "", false
+	}
+	_, _, next, err := c.qualified(2)
+	if err != nil {
+		return "", false
+	}
+	return cql[:c.at(2).start] + name.cql() + cql[c.at(next-1).end:], true
+}
+
+// droppedColumn returns the column that an ALTER TABLE … DROP … drops.
+func droppedColumn(cql string) (string, bool) {
+	tokens, err := lex(cql)
+	if err != nil {
+		return "", false
+	}
+	c := &created{cql: cql, tokens: tokens}
+	if _, _, next, err := c.qualified(2); c.words(0, "ALTER", "TABLE") && err == nil && c.words(next, "DROP") {
+		return c.at(next + 1).name()
+	}
+	return "", false
+}
+
+// Replication is a keyspace's replication option: {"class": "SimpleStrategy",
+// "replication_factor": "1"}.
+type Replication map[string]string
+
+func (r Replication) cql() string {
+	var pairs []string
+	for k, v := range r {
+		pairs = append(pairs, quoteText(k)+": "+quoteText(v))
+	}
+	slices.Sort(pairs)
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
