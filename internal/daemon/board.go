@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/watcher"
@@ -81,9 +82,10 @@ func (b *board) covered(r backup.Report) time.Time {
 }
 
 // limit is how old a clean scan may be before the node counts as uncovered.
-func (b *board) limit() time.Duration {
-	return 2*b.node.Config.Watch.Rescan + 2*b.node.Config.CommitEvery
-}
+func (b *board) limit() time.Duration { return MaxAge(b.node.Config) }
+
+// MaxAge is how old what is covered may be before a node counts as uncovered.
+func MaxAge(c config.Config) time.Duration { return 2*c.Watch.Rescan + 2*c.CommitEvery }
 
 func warnings(r backup.Report) []string {
 	w := []string{}
