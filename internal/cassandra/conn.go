@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -178,10 +179,12 @@ func (t TLS) config(address string) (*tls.Config, error) {
 // Close ends the connection.
 func (c *Conn) Close() { c.session.Close() }
 
-// Exec executes a statement that returns no rows, as it is.
+// Exec executes a statement that returns no rows, as it is. An error shows only
+// its first two words: a statement may hold a password.
 func (c *Conn) Exec(ctx context.Context, statement string) error {
 	if err := c.session.Query(statement).ExecContext(ctx); err != nil {
-		return fmt.Errorf("execute %q on %s: %w", excerpt(statement), c.address, err)
+		words := strings.Fields(statement)
+		return fmt.Errorf("execute %s on %s: %w", strings.Join(words[:min(2, len(words))], " "), c.address, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -45,7 +46,7 @@ func (n Nodetool) run(ctx context.Context, args ...string) (string, error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, n.Timeout, fmt.Errorf("no answer within %s: %w", n.Timeout, context.DeadlineExceeded))
 		defer cancel()
 	}
-	argv := append(append([]string(nil), n.Argv...), args...)
+	argv := slices.Concat(n.Argv, args)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// nodetool is a script that may not exec its JVM: end the group, and don't
 	// wait for a grandchild that kept the pipes.

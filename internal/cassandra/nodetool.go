@@ -25,7 +25,7 @@ var (
 	// ErrSnapshotExists: the tag is in use for one of the tables, maybe by a
 	// snapshot that failed half-way. Nothing was taken.
 	ErrSnapshotExists = errors.New("snapshot exists")
-	// ErrNoTag keeps an empty tag from meaning every snapshot there is.
+	// ErrNoTag keeps an empty tag from meaning every snapshot there is (I8).
 	ErrNoTag = errors.New("no snapshot tag given")
 )
 

@@ -47,35 +47,33 @@ func (c *created) replicated(r Replication) (string, error) {
 	return "", fmt.Errorf("read %s: there is no replication", excerpt(c.cql))
 }
 
-// alterRenamed returns an ALTER TABLE with another table name; false: it is no
-// ALTER TABLE.
-func alterRenamed(cql string, name TableName) (string, bool) {
+// parseAlter finds the name in an ALTER TABLE; false: it is none.
+func parseAlter(cql string) (*created, bool) {
 	tokens, err := lex(cql)
 	if err != nil {
+		return nil, false
+	}
+	c := &created{cql: cql, tokens: tokens, nameFrom: 2}
+	_, _, c.nameTo, err = c.qualified(c.nameFrom)
+	return c, err == nil && c.words(0, "ALTER", "TABLE")
+}
+
+// alterRenamed returns an ALTER TABLE with another table name.
+func alterRenamed(cql string, name TableName) (string, bool) {
+	c, ok := parseAlter(cql)
+	if !ok {
 		return "", false
 	}
-	c := &created{cql: cql, tokens: tokens}
-	if !c.words(0, "ALTER", "TABLE") {
-		return "", false
-	}
-	_, _, next, err := c.qualified(2)
-	if err != nil {
-		return "", false
-	}
-	return cql[:c.at(2).start] + name.cql() + cql[c.at(next-1).end:], true
+	return cql[:c.at(c.nameFrom).start] + name.cql() + cql[c.at(c.nameTo-1).end:], true
 }
 
 // droppedColumn returns the column that an ALTER TABLE … DROP … drops.
 func droppedColumn(cql string) (string, bool) {
-	tokens, err := lex(cql)
-	if err != nil {
+	c, ok := parseAlter(cql)
+	if !ok || !c.words(c.nameTo, "DROP") {
 		return "", false
 	}
-	c := &created{cql: cql, tokens: tokens}
-	if _, _, next, err := c.qualified(2); c.words(0, "ALTER", "TABLE") && err == nil && c.words(next, "DROP") {
-		return c.at(next + 1).name()
-	}
-	return "", false
+	return c.at(c.nameTo + 1).name()
 }
 
 // Replication is a keyspace's replication option: {"class": "SimpleStrategy",

@@ -43,7 +43,7 @@ func (t token) name() (string, bool) {
 }
 
 // lex cuts CQL into tokens, leaving out space and comments (-- and // to the
-// end of the line, /* */). Cassandra Cql.g / Lexer.g.
+// end of the line, /* */). Cassandra Lexer.g.
 func lex(cql string) ([]token, error) {
 	var tokens []token
 	for i := 0; i < len(cql); {

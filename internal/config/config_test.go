@@ -21,31 +21,34 @@ func write(t *testing.T, content string) string {
 }
 
 func TestLoad(t *testing.T) {
-	const node = "bucket: gs://acme-backup/sstash\ncassandra: {yaml: /etc/cassandra/cassandra.yaml, nodetool: [nodetool], cql: 127.0.0.1:9042}\n"
+	const b = "bucket: file:///b\n"
 	tests := []struct {
 		name string
 		yaml string
 		env  []string
 		want func(*Config)
 	}{
-		{"smallest", "cluster: prod\n", nil, func(c *Config) { c.Cluster = "prod" }},
-		{"words of other types", "cluster: 0123\nfull: {at: 02:30}\nlinks: off\ncollect: \"off\"\n", nil, func(c *Config) {
+		{"smallest", "cluster: prod\nbucket: gs://acme-backup/sstash\ncassandra: {yaml: /etc/cassandra/cassandra.yaml, nodetool: [nodetool], cql: 127.0.0.1:9042}\n", nil, func(c *Config) {
+			c.Cluster, c.Bucket = "prod", "gs://acme-backup/sstash"
+			c.Cassandra.YAML, c.Cassandra.Nodetool, c.Cassandra.CQL = "/etc/cassandra/cassandra.yaml", []string{"nodetool"}, "127.0.0.1:9042"
+		}},
+		{"words of other types", b + "cluster: 0123\nfull: {at: 02:30}\nlinks: off\ncollect: \"off\"\n", nil, func(c *Config) {
 			c.Cluster, c.Full.At, c.Links, c.Collect = "0123", 150, LinksOff, CollectOff
 		}},
-		{"units", "flush_every: 1h30m\nfull: {every: 1.5d}\ncommit_log: {every: 0}\nlimits: {upload: 1.5MB, cpu: 0.5, memory: 1GiB}\n", nil, func(c *Config) {
+		{"units", b + "flush_every: 1h30m\nfull: {every: 1.5d}\ncommit_log: {every: 0}\nlimits: {upload: 1.5MB, cpu: 0.5, memory: 1GiB}\n", nil, func(c *Config) {
 			c.FlushEvery, c.Full.Every, c.CommitLog.Every = 90*time.Minute, 36*time.Hour, 0
 			c.Limits = Limits{1_500_000, 0.5, 1 << 30}
 		}},
-		{"months, not minutes", "keep: {monthly: 3m, weekly: 0, points: 1y}\n", nil, func(c *Config) {
+		{"months, not minutes", b + "keep: {monthly: 3m, weekly: 0, points: 1y}\n", nil, func(c *Config) {
 			c.Keep.Monthly, c.Keep.Weekly, c.Keep.Points = 93*day, 0, 366*day
 		}},
-		{"empty groups and keys keep defaults", "full:\n  # every: 1d\ncommit_every:\nkeep: {}\n", nil, func(*Config) {}},
-		{"block list and block string", "cassandra:\n  nodetool:\n    - nodetool\n    - -h\n    - \"::1\"\n  data_directories: /d1, /d 2\n  host_id: 1c380315-0000-4000-8000-000000000000\n", nil, func(c *Config) {
+		{"empty groups and keys keep defaults", b + "full:\n  # every: 1d\ncommit_every:\nkeep: {}\n", nil, func(*Config) {}},
+		{"block list and block string", b + "cassandra:\n  nodetool:\n    - nodetool\n    - -h\n    - \"::1\"\n  data_directories: /d1, /d 2\n  host_id: 1c380315-0000-4000-8000-000000000000\n", nil, func(c *Config) {
 			c.Cassandra.Nodetool = []string{"nodetool", "-h", "::1"}
 			c.Cassandra.DataDirectories = []string{"/d1", "/d 2"}
 			c.Cassandra.HostID = "1c380315-0000-4000-8000-000000000000"
 		}},
-		{"environment wins", "commit_every: 10s\n", []string{
+		{"environment wins", b + "commit_every: 10s\n", []string{
 			"SSTASH_COMMIT_EVERY=2m", "SSTASH_CASSANDRA_TLS_CA=/ca.pem", "SSTASH_LISTEN=", "SSTASH_KEEP_MONTHLY=1m",
 			"SSTASH_CASSANDRA_NODETOOL=ssh node 'no de' -pwf \"/a b\"", "SSTASH_CASSANDRA_DATA_DIRECTORIES=/d1,/d2",
 			"SSTASH_CONFIG=/elsewhere", "SSTASH_TEST_CACHE=/cache", "HOME=/root",
@@ -57,20 +60,10 @@ func TestLoad(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			yaml := tt.yaml
 			want := Default()
 			want.Bucket = "file:///b"
-			if tt.name == "smallest" {
-				yaml += node
-				want.Bucket = "gs://acme-backup/sstash"
-				want.Cassandra.YAML = "/etc/cassandra/cassandra.yaml"
-				want.Cassandra.Nodetool = []string{"nodetool"}
-				want.Cassandra.CQL = "127.0.0.1:9042"
-			} else {
-				yaml += "bucket: file:///b\n"
-			}
 			tt.want(&want)
-			got, err := Load(write(t, yaml), tt.env)
+			got, err := Load(write(t, tt.yaml), tt.env)
 			if err != nil {
 				t.Fatal(err)
 			}

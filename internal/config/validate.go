@@ -23,7 +23,7 @@ var ErrCannotEncrypt = errors.New("this build cannot encrypt; refusing to write 
 // faults collects what is wrong, by key.
 type faults []error
 
-func (f *faults) add(ok bool, key, format string, args ...any) {
+func (f *faults) require(ok bool, key, format string, args ...any) {
 	if !ok {
 		*f = append(*f, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
 	}
@@ -33,21 +33,20 @@ func (f *faults) add(ok bool, key, format string, args ...any) {
 // own verbs need is CheckNode's.
 func (c Config) Validate() error {
 	var f faults
-	if err := checkBucket(c.Bucket); err != nil {
-		f.add(false, "bucket", "%w", err)
-	}
-	f.add(len(c.Encrypt.Recipients) == 0, "encrypt.recipients", "%w", ErrCannotEncrypt)
+	err := checkBucket(c.Bucket)
+	f.require(err == nil, "bucket", "%w", err)
+	f.require(len(c.Encrypt.Recipients) == 0, "encrypt.recipients", "%w", ErrCannotEncrypt)
 	f.word("collect", c.Collect, CollectNode, CollectOff)
 	f.word("links", c.Links, LinksPrune, LinksOff)
 	f.word("compression", c.Compression, CompressionFast, CompressionBalanced, CompressionDense)
 	f.times(c)
-	f.add(c.Limits.Upload >= 0, "limits.upload", "must not be negative")
-	f.add(c.Limits.CPU > 0, "limits.cpu", "must be above 0 (cores)")
-	f.add(c.Limits.Memory >= 64<<20, "limits.memory", "must be at least 64MiB")
+	f.require(c.Limits.Upload >= 0, "limits.upload", "must not be negative")
+	f.require(c.Limits.CPU > 0 && c.Limits.CPU <= 1024, "limits.cpu", "must be a number of cores above 0")
+	f.require(c.Limits.Memory >= 64<<20, "limits.memory", "must be at least 64MiB")
 	f.absolute("state", c.State)
 	if c.Listen != "" {
 		_, _, err := net.SplitHostPort(c.Listen)
-		f.add(err == nil, "listen", "%q is not host:port", c.Listen)
+		f.require(err == nil, "listen", "%q is not host:port", c.Listen)
 	}
 	f.cassandra(c.Cassandra)
 	return errors.Join(f...)
@@ -55,17 +54,17 @@ func (c Config) Validate() error {
 
 func (f *faults) times(c Config) {
 	least := func(key string, d, least time.Duration) {
-		f.add(d >= least, key, "must be at least %s", least)
+		f.require(d >= least, key, "must be at least %s", least)
 	}
-	least("full.every", c.Full.Every, time.Hour)
-	f.add(c.Full.Spread < c.Full.Every, "full.spread", "must be shorter than full.every")
+	least("full.every", c.Full.Every, time.Minute)
+	f.require(c.Full.Spread < c.Full.Every, "full.spread", "must be shorter than full.every")
 	least("commit_every", c.CommitEvery, time.Second)
 	if c.CommitLog.Every != 0 {
 		least("commit_log.every", c.CommitLog.Every, time.Second)
 	}
 	least("keep.points", c.Keep.Points, day)
 	least("watch.settle", c.Watch.Settle, 100*time.Millisecond)
-	f.add(c.Watch.Patience >= c.Watch.Settle, "watch.patience", "must not be shorter than watch.settle")
+	f.require(c.Watch.Patience >= c.Watch.Settle, "watch.patience", "must not be shorter than watch.settle")
 	least("watch.rescan", c.Watch.Rescan, time.Second)
 }
 
@@ -78,35 +77,35 @@ func (f *faults) cassandra(c Cassandra) {
 	f.absolute("cassandra.tls.ca", c.TLS.CA)
 	f.absolute("cassandra.tls.cert", c.TLS.Cert)
 	f.absolute("cassandra.tls.key", c.TLS.Key)
-	f.add((c.TLS.Cert == "") == (c.TLS.Key == ""), "cassandra.tls", "cert and key go together")
-	f.add((c.Username == "") == (c.PasswordFile == ""), "cassandra", "username and password_file go together")
+	f.require((c.TLS.Cert == "") == (c.TLS.Key == ""), "cassandra.tls", "cert and key go together")
+	f.require((c.Username == "") == (c.PasswordFile == ""), "cassandra", "username and password_file go together")
 	if c.CQL != "" {
 		_, _, err := net.SplitHostPort(c.CQL)
-		f.add(err == nil, "cassandra.cql", "%q is not host:port", c.CQL)
+		f.require(err == nil, "cassandra.cql", "%q is not host:port", c.CQL)
 	}
 	if c.HostID != "" {
-		f.add(len(c.HostID) == 36 && uuid.Validate(c.HostID) == nil, "cassandra.host_id", "%q is not a UUID", c.HostID)
+		f.require(len(c.HostID) == 36 && uuid.Validate(c.HostID) == nil, "cassandra.host_id", "%q is not a UUID", c.HostID)
 	}
 }
 
 func (f *faults) word(key, value string, known ...string) {
-	f.add(slices.Contains(known, value), key, "%q is none of %s", value, strings.Join(known, ", "))
+	f.require(slices.Contains(known, value), key, "%q is none of %s", value, strings.Join(known, ", "))
 }
 
 // absolute accepts an empty path: whether one is needed is not its question.
 func (f *faults) absolute(key, path string) {
-	f.add(path == "" || filepath.IsAbs(path), key, "%q is not an absolute path", path)
+	f.require(path == "" || filepath.IsAbs(path), key, "%q is not an absolute path", path)
 }
 
 // CheckNode reports what is missing for the verbs that read a node: its data
 // directories (from cassandra.yaml or named) and its host id (by CQL or named).
 func (c Config) CheckNode() error {
 	var f faults
-	f.add(c.Cassandra.YAML != "" || len(c.Cassandra.DataDirectories) > 0,
+	f.require(c.Cassandra.YAML != "" || len(c.Cassandra.DataDirectories) > 0,
 		"cassandra", "give yaml, or data_directories for a node that is not running")
-	f.add(c.Cassandra.CQL != "" || c.Cassandra.HostID != "",
+	f.require(c.Cassandra.CQL != "" || c.Cassandra.HostID != "",
 		"cassandra", "give cql, or host_id for a node that is not running")
-	f.add(c.State != "", "state", "give a directory")
+	f.require(c.State != "", "state", "give a directory")
 	return errors.Join(f...)
 }
 
