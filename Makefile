@@ -1,5 +1,6 @@
 # What a stranger needs: `make demo` shows sstash at work, `make test` passes every test. Both install
-# what they need (a C compiler for the race detector, zstd, a JDK 17 and Maven) with apt when root.
+# what they need (a C compiler for the race detector, zstd, strace, a JDK 17 and Maven) with apt when
+# root, and say what to run when not.
 SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BUILD = CGO_ENABLED=0 go build -trimpath -tags disable_grpc_modules -ldflags '-s -w -X main.version=$(VERSION)'

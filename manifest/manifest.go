@@ -172,6 +172,17 @@ func (c Component) Fingerprint() sstable.Fingerprint {
 	return sstable.Fingerprint{FS: c.FS, Inode: c.Inode, Size: c.Size, Mtime: c.Mtime}
 }
 
+// Size counts what the entry stores or refers to, as files.
+func (m *Manifest) Size() (sstables int, bytes int64) {
+	for _, t := range m.Body.Tables {
+		sstables += len(t.SSTables)
+		for _, s := range t.SSTables {
+			bytes += s.Bytes()
+		}
+	}
+	return sstables, bytes
+}
+
 // Bytes is the size of all components as files.
 func (s SSTable) Bytes() (n int64) {
 	for _, c := range s.Components {

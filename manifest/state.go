@@ -18,9 +18,10 @@ type State struct {
 	stored map[sstable.Fingerprint][]Stored
 	newest *Manifest
 	schema *Schema
-	whole  FullPart // the newest full that holds every table
-	scans  []scan   // behind every entry but opens, in order
-	origin uint64   // the entry that comes first; 0: any
+	whole  FullPart        // the newest full that holds every table
+	ended  map[string]bool // tags of fulls that have their last part
+	scans  []scan          // behind every entry but opens, in order
+	origin uint64          // the entry that comes first; 0: any
 }
 
 // scan is what an entry says of the scan behind it.
@@ -65,7 +66,11 @@ type barrier struct {
 
 // NewState is the state before the first entry.
 func NewState() *State {
-	return &State{tables: map[sstable.Table]*history{}, stored: map[sstable.Fingerprint][]Stored{}}
+	return &State{
+		tables: map[sstable.Table]*history{},
+		stored: map[sstable.Fingerprint][]Stored{},
+		ended:  map[string]bool{},
+	}
 }
 
 // NewStateAfter is the state of a history that begins anew behind entry seq, and refers to nothing
@@ -85,8 +90,11 @@ func (s *State) Apply(m *Manifest) error {
 	if m.Body.Schema != nil {
 		s.schema = m.Body.Schema
 	}
-	if f := m.Body.Full; f != nil && f.All && f.Last {
-		s.whole = *f
+	if f := m.Body.Full; f != nil && f.Last {
+		s.ended[f.Tag] = true
+		if f.All {
+			s.whole = *f
+		}
 	}
 	if m.Kind != Open {
 		s.scans = append(s.scans, scan{m.Seq, m.Body.Pending})
@@ -164,6 +172,9 @@ func (s *State) Schema() *Schema { return s.schema }
 
 // Whole is the newest full that holds every table the node had; its Tag is empty when there is none.
 func (s *State) Whole() FullPart { return s.whole }
+
+// Ended tells whether a full under tag has its last part.
+func (s *State) Ended(tag string) bool { return s.ended[tag] }
 
 // Base is the lowest entry that is still needed: what Header.Base of the next entry must say.
 func (s *State) Base() uint64 {

@@ -32,7 +32,12 @@ type Node struct {
 	// Scanned is told of every listing, before anything is done with it; nil for nobody.
 	Scanned func(watcher.Listing)
 	Now     func() time.Time
+
+	clearedAt map[string]time.Time // our snapshots, by tag
 }
+
+// clearAgain is how long a snapshot that nodetool left in place is let be.
+const clearAgain = time.Hour
 
 // Report is what a pass found and did: facts, to be logged, counted and printed elsewhere.
 type Report struct {
@@ -278,30 +283,46 @@ func (n *Node) prune(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// clear removes our snapshots that are stored whole.
+// clear removes our snapshots that are stored whole. What nodetool leaves behind is reported and not
+// tried again for a while: Cassandra 5.0.8 does not see snapshots in a keyspace called backups, and
+// we remove nothing ourselves (I8).
 func (n *Node) clear(ctx context.Context, r *Report) {
 	if n.Snapshots == nil {
 		return
 	}
 	state := n.Uploader.History.State()
-	done := map[string]bool{}
+	left := map[string]string{} // a table that has files of it, by tag
+	open := map[string]bool{}
 	for _, w := range r.Scan.Snapshots {
-		stored, _ := state.BaseDone(w.Table, baseID(w))
-		if was, seen := done[w.Tag]; seen {
-			stored = stored && was
+		if stored, _ := state.BaseDone(w.Table, baseID(w)); !stored && !leftover(w, state) {
+			open[w.Tag] = true
 		}
-		done[w.Tag] = stored
+		left[w.Tag] = fmt.Sprintf("%s.%s", w.Table.Keyspace, w.Table.Name)
 	}
-	for tag, stored := range done {
-		if !stored || !Own(tag) || !n.ended(tag) {
+	for tag, table := range left {
+		if !Own(tag) || open[tag] || !n.ended(tag) {
+			continue
+		}
+		if n.tried(tag) {
+			r.Problems = append(r.Problems, fmt.Errorf("nodetool cleared snapshot %s, but files of it are left in table %s; remove them by hand", tag, table))
 			continue
 		}
 		if err := n.Snapshots.Clear(ctx, tag); err != nil {
 			r.Problems = append(r.Problems, err)
 			continue
 		}
+		n.clearedAt[tag] = n.Now()
 		r.Cleared = append(r.Cleared, tag)
 	}
+}
+
+// tried tells whether nodetool has cleared the snapshot not long ago.
+func (n *Node) tried(tag string) bool {
+	if n.clearedAt == nil {
+		n.clearedAt = map[string]time.Time{}
+	}
+	at, ok := n.clearedAt[tag]
+	return ok && n.Now().Sub(at) < clearAgain
 }
 
 // ended tells whether nodetool is certainly through with our snapshot: it said so, or the note is

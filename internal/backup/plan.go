@@ -43,6 +43,9 @@ func compare(l watcher.Listing, s *manifest.State) plan {
 	}
 	byTag := map[string]*snapshot{}
 	for _, w := range l.Snapshots {
+		if leftover(w, s) {
+			continue
+		}
 		sn := byTag[w.Tag]
 		if sn == nil {
 			sn = &snapshot{tag: w.Tag}
@@ -60,6 +63,12 @@ func compare(l watcher.Listing, s *manifest.State) plan {
 	}
 	slices.SortFunc(p.snapshots, func(a, b snapshot) int { return a.made().Compare(b.made()) })
 	return p
+}
+
+// leftover tells whether w is what nodetool left of a snapshot that we have stored and cleared: no
+// manifest.json will ever come.
+func leftover(w watcher.Snapshot, s *manifest.State) bool {
+	return Own(w.Tag) && len(w.Manifests) == 0 && s.Ended(w.Tag)
 }
 
 // made is when the first table of the snapshot was finished, by its manifest.json.

@@ -56,11 +56,7 @@ func (s *Service) Run(ctx context.Context) error {
 	} else {
 		defer s.watch.Close()
 	}
-	s.Node.Scanned = func(l watcher.Listing) {
-		if s.watch != nil {
-			s.watch.Follow(l)
-		}
-	}
+	s.Node.Scanned = s.follow
 	s.nextFlush = s.Now().Add(s.Config.FlushEvery)
 	s.Notify("READY=1")
 	defer s.Notify("STOPPING=1")
@@ -74,6 +70,18 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		if err := s.idle(ctx, wait); err != nil {
 			return nil
+		}
+	}
+}
+
+// follow makes events come from where the scan has been.
+func (s *Service) follow(l watcher.Listing) {
+	if s.watch == nil {
+		return
+	}
+	if err := s.watch.Follow(l); err != nil {
+		for _, err := range s.board.freshErrors([]error{err}) {
+			s.Log.Warn("some directories are polled, not watched", "error", err)
 		}
 	}
 }
@@ -140,7 +148,7 @@ func (s *Service) fullDue(now time.Time) (time.Time, bool) {
 
 func (s *Service) full() schedule.Full {
 	f := s.Config.Full
-	return schedule.Full{Every: f.Every, At: f.At.Duration(), Spread: f.Spread}
+	return schedule.Full{Every: f.Every, At: time.Duration(f.At) * time.Minute, Spread: f.Spread}
 }
 
 // idle waits for an event, at most for wait, and then until the next commit is allowed.
@@ -195,8 +203,11 @@ func (s *Service) report(r backup.Report, err error, took time.Duration) {
 		s.Notify("STATUS=" + err.Error())
 	}
 	for _, m := range r.Manifests {
-		s.Log.Info("committed", "seq", m.Seq, "kind", m.Kind, "tables", len(m.Body.Tables),
-			"sstables", r.SSTables, "bytes", r.Bytes, "stored", r.Stored, "took", took.Round(time.Millisecond))
+		sstables, bytes := m.Size()
+		s.Log.Info("committed", "seq", m.Seq, "kind", m.Kind, "tables", len(m.Body.Tables), "sstables", sstables, "bytes", bytes)
+	}
+	if r.Puts > 0 {
+		s.Log.Info("stored", "read", r.NewBytes, "stored", r.Stored, "puts", r.Puts, "took", took.Round(time.Millisecond))
 	}
 	if r.Pruned.Files > 0 {
 		s.Log.Info("unlinked", "files", r.Pruned.Files, "bytes", r.Pruned.Bytes)

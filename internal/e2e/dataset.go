@@ -26,7 +26,7 @@ var schema = []string{
 	`CREATE INDEX users_city ON shop.users (city)`,
 	`CREATE TABLE shop.orders (customer int, placed int, customer_name text static, items list<text>, total decimal, PRIMARY KEY (customer, placed)) WITH CLUSTERING ORDER BY (placed DESC)`,
 	`CREATE TABLE shop.metrics (sensor int, at timestamp, value double, ok boolean, PRIMARY KEY (sensor, at))`,
-	`CREATE TABLE shop.sessions (id int PRIMARY KEY, token text, seen timestamp) WITH default_time_to_live = 864000`,
+	`CREATE TABLE shop.sessions (id int PRIMARY KEY, secret text, seen timestamp) WITH default_time_to_live = 864000`,
 	`CREATE TABLE shop.hits (page int PRIMARY KEY, n counter)`,
 	`CREATE TABLE shop.messages (room int, id int, body text, PRIMARY KEY (room, id))`,
 	`CREATE TABLE shop.snapshots (id int PRIMARY KEY, note text) WITH compression = {'class': 'ZstdCompressor'}`,
@@ -56,11 +56,11 @@ func CreateSchema(s *gocql.Session) error {
 // Load writes round number round of rows: about rows of them, spread over all tables, with updates
 // of and deletions from earlier rounds.
 func Load(ctx context.Context, s *gocql.Session, round, rows int) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(32)
 	exec := func(cql string, args ...any) {
 		g.Go(func() error {
-			if err := s.Query(cql, args...).ExecContext(ctx); err != nil {
+			if err := s.Query(cql, args...).ExecContext(gctx); err != nil {
 				return fmt.Errorf("%s: %w", cql, err)
 			}
 			return nil
@@ -73,7 +73,7 @@ func Load(ctx context.Context, s *gocql.Session, round, rows int) error {
 			id, fmt.Sprint("user ", id), fmt.Sprint("city ", id%7), []string{"a", fmt.Sprint("t", id%13)}, map[string]string{"k": fmt.Sprint(id)})
 		exec(`INSERT INTO shop.orders (customer, placed, customer_name, items, total) VALUES (?, ?, ?, ?, 12.50)`,
 			id%97, id, fmt.Sprint("customer ", id%97, " as of round ", round), []string{"x", fmt.Sprint(id)})
-		exec(`INSERT INTO shop.sessions (id, token, seen) VALUES (?, ?, ?)`, id, strings.Repeat(fmt.Sprint(id), 5), time.UnixMilli(int64(id)))
+		exec(`INSERT INTO shop.sessions (id, secret, seen) VALUES (?, ?, ?)`, id, strings.Repeat(fmt.Sprint(id), 5), time.UnixMilli(int64(id)))
 		exec(`UPDATE shop.hits SET n = n + ? WHERE page = ?`, int64(round+1), i%500)
 		exec(`INSERT INTO shop.messages (room, id, body) VALUES (?, ?, ?)`, id%53, id, strings.Repeat("hello ", id%9))
 		exec(`INSERT INTO shop.snapshots (id, note) VALUES (?, ?)`, id, fmt.Sprint("note ", id))
