@@ -59,8 +59,14 @@ func Missing(format string, have, toc []string) (required, listed []string) {
 	default:
 		need(Index)
 	}
-	if lacks(CompressionInfo) && lacks(CRC) {
-		required = append(required, CompressionInfo+" or "+CRC)
+	switch {
+	case !lacks(CompressionInfo), !lacks(CRC):
+	case slices.Contains(toc, CompressionInfo):
+		need(CompressionInfo)
+	case slices.Contains(toc, CRC):
+		need(CRC)
+	default:
+		need(CompressionInfo + " or " + CRC)
 	}
 	for _, name := range toc {
 		if lacks(name) && !Attached(name) && !slices.Contains(required, name) {

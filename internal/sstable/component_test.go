@@ -17,7 +17,8 @@ func TestMissing(t *testing.T) {
 		{"big", "", "", "Data.db Statistics.db Index.db CompressionInfo.db or CRC.db", ""},
 		{"bti", "Data.db Index.db CRC.db", "", "Statistics.db Partitions.db Rows.db", ""},
 		{"big", "Data.db Statistics.db Index.db CompressionInfo.db TOC.txt", "Data.db Filter.db TOC.txt Summary.db", "", "Filter.db Summary.db"},
-		{"big", "Data.db Index.db TOC.txt", "Data.db Statistics.db CRC.db TOC.txt", "Statistics.db CompressionInfo.db or CRC.db", "CRC.db"},
+		{"big", "Data.db Index.db TOC.txt", "Data.db Statistics.db CRC.db TOC.txt", "Statistics.db CRC.db", ""},
+		{"big", "Data.db Statistics.db Index.db TOC.txt", "CompressionInfo.db Filter.db", "CompressionInfo.db", "Filter.db"},
 		// Indexes: the file is there later, or never.
 		{"big", "Data.db Statistics.db Index.db CRC.db TOC.txt", "SI_title.db SAI+aa+i+Meta.db", "", ""},
 	} {

@@ -38,6 +38,7 @@ func sample() Compression {
 		ChunkLength:         16384,
 		MaxCompressedLength: math.MaxInt32,
 		DataLength:          40000,
+		Chunks:              3,
 		Offsets:             []int64{0, 9000, 18000},
 	}
 }
@@ -72,7 +73,7 @@ func TestParseCompression(t *testing.T) {
 func TestParseCompressionHostile(t *testing.T) {
 	n := Name{Version: "ka", Format: "big"}
 	huge := func(at int) []byte {
-		b := Compression{Compressor: "x", ChunkLength: 1, Offsets: []int64{0}}.encode(n)
+		b := Compression{Compressor: "x", Chunks: 1, ChunkLength: 1, Offsets: []int64{0}}.encode(n)
 		copy(b[at:], "\xff\xff\xff\xff")
 		return b
 	}
@@ -80,6 +81,22 @@ func TestParseCompressionHostile(t *testing.T) {
 		if c, err := ParseCompression(n, b); err == nil {
 			t.Errorf("%s: accepted as %+v", name, c)
 		}
+	}
+}
+
+func TestParseCompressionHead(t *testing.T) {
+	n := Name{Version: "nb", Format: "big"}
+	whole := sample()
+	b := whole.encode(n)
+	c, at, err := ParseCompressionHead(n, b[:len(b)-8*3])
+	if err != nil || at != int64(len(b)-8*3) || c.Chunks != 3 || c.Offsets != nil || c.DataLength != whole.DataLength {
+		t.Fatalf("got %+v at %d, %v", c, at, err)
+	}
+	if err := c.CheckLast(18000, 20000); err != nil {
+		t.Error(err)
+	}
+	if err := c.CheckLast(18000, 18004); err == nil {
+		t.Error("a Data.db that ends in the last chunk's checksum is accepted")
 	}
 }
 
@@ -92,7 +109,9 @@ func TestCompressionCheck(t *testing.T) {
 		"no data but a chunk":       func(c *Compression) int64 { c.DataLength, c.Offsets = 0, []int64{0}; return 9 },
 	} {
 		c := sample()
-		if err := c.Check(f(&c)); err != nil {
+		size := f(&c)
+		c.Chunks = int64(len(c.Offsets))
+		if err := c.Check(size); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -112,7 +131,9 @@ func TestCompressionCheck(t *testing.T) {
 		"more data than chunks":                     func(c *Compression) int64 { c.DataLength = math.MaxInt64; return 20000 },
 	} {
 		c := sample()
-		if err := c.Check(f(&c)); err == nil {
+		size := f(&c)
+		c.Chunks = int64(len(c.Offsets))
+		if err := c.Check(size); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -22,7 +22,7 @@ type Name struct {
 	Keyspace  string // only in names of 2.1
 	Table     string // only in names of 2.1
 	Index     string // only in names of 2.1: the table-backed index, without a dot
-	Temporary bool   // tmp or tmplink, 2.1 and 2.2: still being written
+	Temporary bool   // still being written: tmp or tmplink in 2.1 and 2.2, a component ".tmp" since
 }
 
 // ParseName parses the name of a component's file. Version letters, formats and
@@ -42,6 +42,7 @@ func ParseName(file string) (Name, bool) {
 	if !parse(t[:len(t)-1]) {
 		return Name{}, false
 	}
+	n.Temporary = n.Temporary || strings.HasSuffix(n.Component, ".tmp")
 	return n, true
 }
 

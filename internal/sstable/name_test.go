@@ -14,6 +14,7 @@ func TestParseName(t *testing.T) {
 		"me-1-big-SI_sasi_title.db":        {Stem: "me-1-big", Version: "me", ID: "1", Format: "big", Component: "SI_sasi_title.db"},
 		"zz-1-lsm-Whatever.xyz":            {Stem: "zz-1-lsm", Version: "zz", ID: "1", Format: "lsm", Component: "Whatever.xyz"},
 		"tmp-lb-5-big-Index.db":            {Stem: "tmp-lb-5-big", Version: "lb", ID: "5", Format: "big", Component: "Index.db", Temporary: true},
+		"nb-5-big-Statistics.db.tmp":       {Stem: "nb-5-big", Version: "nb", ID: "5", Format: "big", Component: "Statistics.db.tmp", Temporary: true},
 		"tmplink-la-5-big-Data.db":         {Stem: "tmplink-la-5-big", Version: "la", ID: "5", Format: "big", Component: "Data.db", Temporary: true},
 		"Shop-Orders-ka-7-Digest.sha1": {Stem: "Shop-Orders-ka-7", Version: "ka", ID: "7", Format: "big", Component: "Digest.sha1",
 			Keyspace: "Shop", Table: "Orders"},
