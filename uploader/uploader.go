@@ -42,7 +42,8 @@ type Uploader struct {
 	Prefix  string // "<cluster>/<host-id>/"
 	History *history.Writer
 	Level   chunker.Level
-	// PartEvery is how long a full works before it commits what it has; 0 commits only at the end.
+	// PartEvery is how long SSTables are stored before what there is gets committed; 0 commits only
+	// at the end.
 	PartEvery time.Duration
 	// Limit bounds the bytes sent per second; nil for no bound.
 	Limit *rate.Limiter
@@ -66,7 +67,7 @@ type Result struct {
 	NewBytes  int64 // of these, read and stored now
 	Stored    int64 // bytes of the objects put
 	Puts      int
-	// More: the full has more parts to come; call Store again.
+	// More: there is more to store; scan and call again.
 	More bool
 	// Failed are the SSTables that could not be read. They don't hold up the others; a later scan
 	// will find them again.
@@ -79,8 +80,10 @@ type Failure struct {
 	Err     error
 }
 
-// Increment stores the sets of w and commits one manifest, or none when there is nothing to say. An
-// error means that the commit did not happen, or that nobody knows (see history.Writer.Commit).
+// Increment stores the sets of w and commits one manifest, or none when there is nothing to say.
+// After PartEvery it commits what it has and returns with More set; the rest is found again by the
+// next scan. An error means that the commit did not happen, or that nobody knows (see
+// history.Writer.Commit).
 func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	b, err := u.newBatch(ctx)
 	if err != nil {
@@ -89,11 +92,15 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	defer b.close()
 	body := manifest.Body{AsOf: w.AsOf, Pending: w.Pending, Schema: w.Schema}
 	p := newProgress(u.Progress, w.SSTables)
-	for _, set := range w.SSTables {
+	began := u.Now()
+	for i, set := range w.SSTables {
 		if _, err := b.add(set, nil, nil); err != nil {
 			return b.result, err
 		}
 		p.done(set)
+		if b.result.More = u.partOver(began) && i < len(w.SSTables)-1; b.result.More {
+			break
+		}
 	}
 	for _, set := range w.Superseded {
 		b.supersede(set)
@@ -167,7 +174,7 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 				whole = whole && ok
 			}
 			p.done(set)
-			if b.result.More = u.PartEvery > 0 && u.Now().Sub(began) >= u.PartEvery; b.result.More {
+			if b.result.More = u.partOver(began); b.result.More {
 				return b.result, b.commit(manifest.Full, f.body(u.Now(), false))
 			}
 		}
@@ -185,6 +192,10 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 		return b.result, nil
 	}
 	return b.result, b.commit(manifest.Full, f.body(u.Now(), last))
+}
+
+func (u *Uploader) partOver(began time.Time) bool {
+	return u.PartEvery > 0 && u.Now().Sub(began) >= u.PartEvery
 }
 
 // body is what every part of f says. asOf falls back to now where nobody knows when the snapshot

@@ -5,6 +5,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -16,6 +17,9 @@ import (
 	"github.com/sstash/sstash/uploader"
 	"github.com/sstash/sstash/watcher"
 )
+
+// ErrIdentity: the database that answers is not the node whose history this is.
+var ErrIdentity = errors.New("another node answers")
 
 // Node is everything that a pass needs to know of one database node.
 type Node struct {
@@ -103,7 +107,10 @@ func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, sn
 	if len(steps) == 0 {
 		return nil
 	}
-	node, schema := n.describe(ctx, r)
+	node, schema, err := n.describe(ctx, r)
+	if err != nil {
+		return err
+	}
 	for _, s := range steps {
 		if err := n.take(ctx, r, s, node, schema); err != nil {
 			return err
@@ -244,15 +251,19 @@ func (n *Node) note(tag string) note {
 	return n.Snapshots.note(tag)
 }
 
-func (n *Node) describe(ctx context.Context, r *Report) (*manifest.Node, *manifest.Schema) {
+// describe goes on without an answer, but not with the answer of another node.
+func (n *Node) describe(ctx context.Context, r *Report) (*manifest.Node, *manifest.Schema, error) {
 	if n.Describe == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	node, schema, err := n.Describe(ctx)
+	if errors.Is(err, ErrIdentity) {
+		return nil, nil, err
+	}
 	if err != nil {
 		r.Problems = append(r.Problems, fmt.Errorf("ask the database for its schema: %w", err))
 	}
-	return node, schema
+	return node, schema, nil
 }
 
 // changed is s when the history does not hold it yet.

@@ -88,7 +88,7 @@ func (s *Service) follow(l watcher.Listing) {
 
 // fatal errors are those that going on would make worse.
 func fatal(err error) bool {
-	return errors.Is(err, history.ErrFenced) || errors.Is(err, history.ErrDamaged) || errors.Is(err, ErrIdentity)
+	return errors.Is(err, history.ErrFenced) || errors.Is(err, history.ErrDamaged) || errors.Is(err, backup.ErrIdentity)
 }
 
 // turn does what is due and says how long nothing will be, unless an event comes.
@@ -245,7 +245,7 @@ func Hint(err error) string {
 		return "the credentials lack a permission on the bucket: create, read and list are needed; `sstash doctor` tries each"
 	case errors.Is(err, bucket.ErrUnreachable):
 		return "check the bucket's name and the network; `sstash doctor` tries both"
-	case errors.Is(err, ErrIdentity):
+	case errors.Is(err, backup.ErrIdentity):
 		return "this configuration belongs to another node; run `sstash init` on this one"
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/history"
 )
@@ -36,7 +37,7 @@ func Identify(ctx context.Context, c config.Config) (history.Identity, error) {
 		said = remembered
 	}
 	if who.HostID != "" && who.HostID != said.HostID {
-		return who, fmt.Errorf("%s is host %s, not %s: %w", c.Cassandra.CQL, said.HostID, who.HostID, ErrIdentity)
+		return who, fmt.Errorf("%s is host %s, not %s: %w", c.Cassandra.CQL, said.HostID, who.HostID, backup.ErrIdentity)
 	}
 	if who.Cluster != "" {
 		said.Cluster = who.Cluster

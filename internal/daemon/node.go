@@ -24,10 +24,6 @@ import (
 	"github.com/sstash/sstash/watcher"
 )
 
-// ErrIdentity: the database that answers is not the node that this configuration, or this history,
-// belongs to.
-var ErrIdentity = errors.New("another node answers")
-
 // Node is one database node with its bucket, open for writing its history.
 type Node struct {
 	*backup.Node
@@ -160,7 +156,7 @@ func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, 
 		return nil, nil, err
 	}
 	if id.HostID != n.HostID {
-		return nil, nil, fmt.Errorf("%s is host %s, not %s: %w", n.Config.Cassandra.CQL, id.HostID, n.HostID, ErrIdentity)
+		return nil, nil, fmt.Errorf("%s is host %s, not %s: %w", n.Config.Cassandra.CQL, id.HostID, n.HostID, backup.ErrIdentity)
 	}
 	node := &manifest.Node{
 		Release: id.Release, Datacenter: id.DC, Rack: id.Rack, Tokens: id.Tokens,
