@@ -1,0 +1,100 @@
+package restore
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sstash/sstash/manifest"
+)
+
+// choose finds the chains that are wanted.
+func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error) {
+	var chains []manifest.Chain
+	found := map[string]bool{}
+	for _, t := range s.Tables() {
+		name := Name{t.Keyspace, t.Name}
+		named := slices.Contains(r.Tables, name.Keyspace) || slices.Contains(r.Tables, name.String())
+		if !named && (len(r.Tables) > 0 || r.To == "" && isSystem(t.Keyspace)) {
+			continue
+		}
+		c := s.Chain(t)
+		if c.Tag == "" && len(c.SSTables) == 0 {
+			continue
+		}
+		if named && r.To == "" && isNodesOwn(t.Keyspace) {
+			return nil, fmt.Errorf("%w: keyspace %s is the node's own and is never loaded into another; restore it to a directory", ErrRequest, t.Keyspace)
+		}
+		found[name.Keyspace], found[name.String()] = true, true
+		chains = append(chains, c)
+	}
+	for _, w := range r.Tables {
+		if !found[w] {
+			return nil, fmt.Errorf("%s: %w", w, ErrNoTable)
+		}
+	}
+	if len(chains) == 0 {
+		return nil, fmt.Errorf("nothing is stored: %w", ErrNoTable)
+	}
+	return b.current(chains, r), nil
+}
+
+// current drops, for a load, the chains of dropped tables whose name another table has since: the
+// schema tells which one that is, or else what was stored last.
+func (b *builder) current(chains []manifest.Chain, r Request) []manifest.Chain {
+	newest := map[Name]manifest.Chain{}
+	for _, c := range chains {
+		name := Name{c.Table.Keyspace, c.Table.Name}
+		if have, ok := newest[name]; !ok || b.rank(c, have) > 0 {
+			newest[name] = c
+		}
+	}
+	return slices.DeleteFunc(chains, func(c manifest.Chain) bool {
+		name := Name{c.Table.Keyspace, c.Table.Name}
+		facts, known := b.facts[name]
+		dropped := newest[name].Table != c.Table ||
+			c.Table.ID != "" && facts.id != "" && facts.id != c.Table.ID ||
+			len(b.facts) > 0 && !known && !isSystem(name.Keyspace)
+		switch {
+		case dropped && r.To != "":
+			b.warn(WarnDropped, name, "restored although it had been dropped before this point: %s", c.Table.Dir())
+		case dropped && newest[name].Table != c.Table:
+			b.warn(WarnDropped, name, "left out, because it had been dropped and made anew before this point: %s", c.Table.Dir())
+			return true
+		case dropped:
+			b.warn(WarnDropped, name, "it had been dropped before this point: %s", c.Table.Dir())
+		}
+		return false
+	})
+}
+
+// rank compares two chains of tables of one name.
+func (b *builder) rank(x, y manifest.Chain) int {
+	is := func(c manifest.Chain) int {
+		if b.facts[Name{c.Table.Keyspace, c.Table.Name}].id == c.Table.ID {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(is(x), is(y)), cmp.Compare(lastStored(x), lastStored(y)))
+}
+
+func lastStored(c manifest.Chain) uint64 {
+	seq := c.BaseSeq
+	for _, st := range c.SSTables {
+		seq = max(seq, st.From.Seq)
+	}
+	return seq
+}
+
+// isSystem tells whether Cassandra itself made the keyspace.
+func isSystem(keyspace string) bool {
+	return keyspace == "system" || strings.HasPrefix(keyspace, "system_")
+}
+
+// isNodesOwn tells whether a keyspace says who a node is: loaded into another node, it would make
+// two of one. Schema comes back as CQL.
+func isNodesOwn(keyspace string) bool {
+	return keyspace == "system" || keyspace == "system_schema" || keyspace == "system_cluster_metadata"
+}

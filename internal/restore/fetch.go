@@ -1,0 +1,275 @@
+package restore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/pack"
+)
+
+// target is one file to be placed.
+type target struct {
+	*File
+	set     Set
+	path    string // below the directory restored to
+	table   int    // index into Plan.Tables
+	sstable *SSTable
+	// lost: it is damaged; what is still to come of it is not worth fetching.
+	lost atomic.Bool
+}
+
+// fetcher reads frames. Its methods may be used concurrently.
+type fetcher struct {
+	bucket  bucket.Bucket
+	prefix  string
+	gets    int // at a time
+	fetched atomic.Int64
+}
+
+// parcel is the content of one frame, or of an empty file; or err, which is damage in object.
+type parcel struct {
+	target *target
+	first  bool // of the file
+	last   bool
+	data   []byte
+	object string
+	err    error
+}
+
+// slot is what one GET needs. There are as many as GETs at a time, so they bound the memory.
+type slot struct {
+	decoder *chunker.Decoder
+	raw     []byte
+}
+
+// job is a request on its way, or parcels that need none.
+type job struct {
+	slot    *slot
+	done    chan struct{} // closed when parcels or err are there
+	parcels []parcel
+	err     error
+}
+
+// each calls fn with the parcels of targets, in the order of the targets and of their bytes, one at
+// a time. fn must not keep their data. Damage is in the parcels; a returned error ends everything.
+func (f *fetcher) each(ctx context.Context, targets []*target, fn func(parcel) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	jobs := make(chan *job, f.gets)
+	slots := make(chan *slot, f.gets)
+	for range f.gets {
+		slots <- &slot{decoder: chunker.NewDecoder()}
+	}
+	start := func(r request, ready []parcel) error {
+		j := &job{done: make(chan struct{}), parcels: ready}
+		select {
+		case j.slot = <-slots:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		jobs <- j // never waits: there is room for every slot
+		g.Go(func() error {
+			defer close(j.done)
+			if len(r.pieces) > 0 {
+				j.parcels, j.err = f.frames(ctx, r, j.slot)
+			}
+			return j.err
+		})
+		return nil
+	}
+	g.Go(func() error {
+		defer close(jobs)
+		return f.produce(ctx, targets, start)
+	})
+	g.Go(func() error {
+		for j := range jobs {
+			<-j.done
+			if err := cmp.Or(j.err, ctx.Err()); err != nil {
+				return err
+			}
+			for _, p := range j.parcels {
+				if err := fn(p); err != nil {
+					return err
+				}
+			}
+			slots <- j.slot
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// produce reads frame lists and calls start with the requests that they lead to, in order.
+func (f *fetcher) produce(ctx context.Context, targets []*target, start func(request, []parcel) error) error {
+	var r request
+	flush := func() error {
+		full := r
+		r = request{}
+		if len(full.pieces) == 0 {
+			return nil
+		}
+		return start(full, nil)
+	}
+	for _, w := range windows(targets) {
+		lists, err := f.lists(ctx, w)
+		if err != nil {
+			return err
+		}
+		for _, t := range w {
+			l := lists[t]
+			if t.Size == 0 || l.err != nil {
+				ready := parcel{target: t, first: true, last: true, object: l.object, err: l.err}
+				if err := errors.Join(flush(), start(request{}, []parcel{ready})); err != nil {
+					return err
+				}
+				continue
+			}
+			for i, frame := range l.frames {
+				p := piece{target: t, frame: frame, first: i == 0, last: i == len(l.frames)-1}
+				if t.lost.Load() || r.add(p) {
+					continue
+				}
+				if err := flush(); err != nil {
+					return err
+				}
+				r.add(p)
+			}
+		}
+	}
+	return flush()
+}
+
+// frameList is what was found where a target's frame list should be.
+type frameList struct {
+	frames []pack.FrameRef
+	object string
+	err    error // damage
+}
+
+// lists fetches the frame lists of targets.
+func (f *fetcher) lists(ctx context.Context, targets []*target) (map[*target]frameList, error) {
+	requests := listRequests(targets)
+	found := make([][]frameList, len(requests))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.gets)
+	for i, r := range requests {
+		g.Go(func() (err error) {
+			found[i], err = f.listsOf(ctx, r)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	lists := make(map[*target]frameList, len(targets))
+	for i, r := range requests {
+		for k, t := range r.targets {
+			lists[t] = found[i][k]
+		}
+	}
+	return lists, nil
+}
+
+func (f *fetcher) listsOf(ctx context.Context, r *listRequest) ([]frameList, error) {
+	whole, err := f.get(ctx, r.span)
+	if err != nil && !isDamage(err) {
+		return nil, err
+	}
+	found := make([]frameList, len(r.targets))
+	for i, t := range r.targets {
+		at := span{t.set.ID, t.List.Pack, int64(t.List.Off), int64(t.List.Off) + int64(t.List.Len)}
+		l := &found[i]
+		l.object = f.name(at)
+		l.err = f.twice(ctx, r.span, at, whole, err, func(stored []byte) (err error) {
+			if l.frames, err = pack.ParseList(stored); err != nil {
+				return err
+			}
+			return t.check(l.frames)
+		})
+		if l.err != nil && !isDamage(l.err) {
+			return nil, l.err
+		}
+	}
+	return found, nil
+}
+
+// frames fetches and decodes what r asks for. The parcels' data are s's.
+func (f *fetcher) frames(ctx context.Context, r request, s *slot) ([]parcel, error) {
+	whole, err := f.get(ctx, r.span)
+	if err != nil && !isDamage(err) {
+		return nil, err
+	}
+	parcels := make([]parcel, 0, len(r.pieces))
+	s.raw = slices.Grow(s.raw[:0], int(r.raw)) // so that it stays where it is
+	for _, p := range r.pieces {
+		at := span{p.target.set.ID, p.frame.Pack, int64(p.frame.Off), int64(p.frame.Off) + int64(p.frame.Len)}
+		before := len(s.raw)
+		damage := f.twice(ctx, r.span, at, whole, err, func(stored []byte) error {
+			frame, err := p.frame.Frame(stored)
+			if err != nil {
+				return err
+			}
+			s.raw, err = s.decoder.Decode(s.raw, frame)
+			return err
+		})
+		if damage != nil && !isDamage(damage) {
+			return nil, damage
+		}
+		if damage != nil {
+			p.target.lost.Store(true)
+		}
+		parcels = append(parcels, parcel{
+			target: p.target, first: p.first, last: p.last,
+			data: s.raw[before:], object: f.name(at), err: damage,
+		})
+	}
+	return parcels, nil
+}
+
+// twice calls use with the bytes at, which are part of whole, and if those can't be used once more
+// with what a GET of their own returns: what was damaged on the way is not damaged in the bucket, and
+// of a pack that is cut short the beginning is still good. getErr is why there is no whole.
+func (f *fetcher) twice(ctx context.Context, of, at span, whole []byte, getErr error, use func([]byte) error) error {
+	if errors.Is(getErr, fs.ErrNotExist) {
+		return getErr
+	}
+	if getErr == nil {
+		if err := use(whole[at.off-of.off : at.end-of.off]); err == nil {
+			return nil
+		}
+	}
+	alone, err := f.get(ctx, at)
+	if err != nil {
+		return err
+	}
+	return use(alone)
+}
+
+func (f *fetcher) name(s span) string { return f.prefix + pack.Name(s.set, s.pack) }
+
+func (f *fetcher) get(ctx context.Context, s span) ([]byte, error) {
+	b, err := f.bucket.Get(ctx, f.name(s), s.off, s.end-s.off)
+	f.fetched.Add(int64(len(b)))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.name(s), err)
+	}
+	return b, nil
+}
+
+// isDamage tells what is wrong with the backup from what keeps us from reading it.
+func isDamage(err error) bool {
+	if errors.Is(err, bucket.ErrUnreachable) || errors.Is(err, bucket.ErrDenied) {
+		return false
+	}
+	return errors.Is(err, chunker.ErrCorrupt) || errors.Is(err, chunker.ErrUnsupported) ||
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF)
+}

@@ -1,0 +1,223 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/sstash/sstash/chunker"
+)
+
+// ErrNoSpace: the file system has not, or had not, enough room. What was placed stays, and a run
+// after making room goes on from there.
+var ErrNoSpace = errors.New("not enough disk space")
+
+// tempPrefix begins the names of files that are not complete yet.
+const tempPrefix = ".sstash-restore-"
+
+// finishing is how many files are synced and renamed at a time: small files wait for the disk.
+const finishing = 8
+
+// Owner is who files and directories are to belong to.
+type Owner struct{ UID, GID int }
+
+// placer writes files below a directory, complete or not at all (I6). Parcels come from one
+// goroutine, in order.
+type placer struct {
+	root    *os.Root
+	journal *journal
+	owner   *Owner      // nil: whoever we are
+	mode    fs.FileMode // of files
+	damaged func(t *target, object string, err error)
+	done    func(t *target, bytes int64) // were written
+
+	finish *errgroup.Group
+	open   *placing
+	files  int // begun so far: numbers the temporary names
+	mu     sync.Mutex
+	dirs   map[string]bool // with a new file in them
+}
+
+// placing is the file that is being written.
+type placing struct {
+	target *target
+	file   *os.File
+	temp   string
+	hash   *chunker.Hasher
+}
+
+// take adds the next parcel.
+func (p *placer) take(c parcel) error {
+	if c.first {
+		if err := p.begin(c.target); err != nil {
+			return err
+		}
+	}
+	w := p.open
+	if w == nil {
+		return nil // of a file that was given up
+	}
+	if c.err != nil {
+		p.abandon(c.object, c.err)
+		return nil
+	}
+	w.hash.Write(c.data)
+	if _, err := w.file.Write(c.data); err != nil {
+		p.abandon("", nil)
+		return p.failed("write", w.target.path, err)
+	}
+	p.done(w.target, int64(len(c.data)))
+	if !c.last {
+		return nil
+	}
+	if got := w.hash.Sum(); got != w.target.Hash {
+		p.abandon(c.object, fmt.Errorf("%w: the file's hash is %s, want %s", chunker.ErrCorrupt, got, w.target.Hash))
+		return nil
+	}
+	p.open = nil
+	p.finish.Go(func() error { return p.complete(w) })
+	return nil
+}
+
+func (p *placer) begin(t *target) error {
+	p.files++
+	w := &placing{target: t, hash: chunker.NewHasher()}
+	w.temp = path.Join(path.Dir(t.path), fmt.Sprintf("%s%d", tempPrefix, p.files))
+	var err error
+	if w.file, err = p.root.OpenFile(w.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, p.mode); err != nil {
+		return p.failed("create", t.path, err)
+	}
+	p.open = w
+	return nil
+}
+
+// abandon gives up the open file, because of damage unless that is nil.
+func (p *placer) abandon(object string, damage error) {
+	w := p.open
+	p.open = nil
+	if w == nil {
+		return
+	}
+	w.file.Close()
+	_ = p.root.Remove(w.temp) // the next run sweeps what stays
+	if damage != nil {
+		w.target.lost.Store(true)
+		p.damaged(w.target, object, damage)
+	}
+}
+
+// complete makes a file durable and gives it its name.
+func (p *placer) complete(w *placing) (err error) {
+	t := w.target
+	defer func() {
+		if err = errors.Join(err, w.file.Close()); err != nil {
+			_ = p.root.Remove(w.temp)
+			err = p.failed("place", t.path, err)
+		}
+	}()
+	if err := w.file.Chmod(p.mode); err != nil { // whatever the umask
+		return err
+	}
+	if p.owner != nil {
+		if err := w.file.Chown(p.owner.UID, p.owner.GID); err != nil {
+			return err
+		}
+	}
+	if err := w.file.Sync(); err != nil {
+		return err
+	}
+	_ = unix.Fadvise(int(w.file.Fd()), 0, 0, unix.FADV_DONTNEED) // the database needs its cache; only a hint
+	if err := p.root.Rename(w.temp, t.path); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.dirs[path.Dir(t.path)] = true
+	p.mu.Unlock()
+	info, err := w.file.Stat()
+	if err != nil {
+		return err
+	}
+	v := verifiedOf(t.path, t.Hash, info)
+	return p.journal.add(record{File: &v})
+}
+
+// place runs a fetch through p and makes the directories durable.
+func (p *placer) place(ctx context.Context, f *fetcher, targets []*target) error {
+	for _, dir := range dirsOf(targets) {
+		if err := p.mkdir(dir); err != nil {
+			return p.failed("make directory", dir, err)
+		}
+	}
+	finish, fctx := errgroup.WithContext(ctx)
+	finish.SetLimit(finishing)
+	p.finish = finish
+	err := f.each(fctx, targets, p.take)
+	p.abandon("", nil)
+	if ferr := finish.Wait(); ferr != nil {
+		return ferr // err is no more than its consequence
+	}
+	if err != nil {
+		return err
+	}
+	for dir := range p.dirs {
+		if err := syncUp(p.root, dir); err != nil {
+			return p.failed("sync", dir, err)
+		}
+	}
+	return nil
+}
+
+// syncUp makes a directory and the names of its parents durable.
+func syncUp(root *os.Root, dir string) error {
+	for {
+		d, err := root.Open(dir)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(d.Sync(), d.Close())
+		if err != nil || dir == "." {
+			return err
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// mkdir makes dir and its missing parents. Those that are there are left as they are.
+func (p *placer) mkdir(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := p.mkdir(path.Dir(dir)); err != nil {
+		return err
+	}
+	err := p.root.Mkdir(dir, dirMode(p.mode))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = p.root.Chmod(dir, dirMode(p.mode))
+	}
+	if err == nil && p.owner != nil {
+		err = p.root.Chown(dir, p.owner.UID, p.owner.GID)
+	}
+	return err
+}
+
+// dirMode lets whoever may read a file look into its directory, and its owner change it.
+func dirMode(file fs.FileMode) fs.FileMode { return file | file>>2&0o111 | 0o700 }
+
+// failed wraps an error of the file system.
+func (p *placer) failed(verb, what string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return fmt.Errorf("%s %s: %w", verb, what, err)
+}

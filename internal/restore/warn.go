@@ -1,0 +1,114 @@
+package restore
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Warning is something about a plan that whoever carries it out should know.
+type Warning struct {
+	Kind   WarningKind `json:"kind"`
+	Tables []string    `json:"tables,omitempty"` // "KS.T"; none: all of it
+	Text   string      `json:"text"`
+}
+
+func (w Warning) String() string {
+	switch n := len(w.Tables); {
+	case n == 0:
+		return w.Text
+	case n > 3:
+		return fmt.Sprintf("%s, %s and %d more: %s", w.Tables[0], w.Tables[1], n-2, w.Text)
+	}
+	return strings.Join(w.Tables, ", ") + ": " + w.Text
+}
+
+// WarningKind says what a warning is about, for programs.
+type WarningKind string
+
+// The kinds of warnings.
+const (
+	WarnNoBase      WarningKind = "no_base"     // no snapshot: only what was written since backups began
+	WarnUnproven    WarningKind = "unproven"    // nothing says through when the table is complete
+	WarnDropped     WarningKind = "dropped"     // the table no longer existed at the point
+	WarnTableID     WarningKind = "table_id"    // the live table has another id: it was made anew
+	WarnOld         WarningKind = "old"         // beyond gc_grace_seconds: deleted rows may come back
+	WarnAgeUnknown  WarningKind = "age_unknown" // whether it is beyond gc_grace_seconds can't be told
+	WarnNoSchema    WarningKind = "no_schema"   // no CQL was recorded that makes the table
+	WarnRelease     WarningKind = "release"     // the node runs another release
+	WarnPartitioner WarningKind = "partitioner" // the node has another partitioner, and will be left alone
+	WarnRenumbered  WarningKind = "renumbered"  // SSTables get fresh numbers
+	WarnSchema      WarningKind = "schema"      // replaying the schema left something out, or may not do
+	WarnFilesystem  WarningKind = "filesystem"  // import copies instead of moving
+)
+
+// warn adds a warning about a table; tables that share one are named in it together.
+func (b *builder) warn(kind WarningKind, t Name, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	i := slices.IndexFunc(b.p.Warnings, func(w Warning) bool { return w.Kind == kind && w.Text == text })
+	if i < 0 {
+		i = len(b.p.Warnings)
+		b.p.Warnings = append(b.p.Warnings, Warning{Kind: kind, Text: text})
+	}
+	w := &b.p.Warnings[i]
+	if !slices.Contains(w.Tables, t.String()) {
+		w.Tables = append(w.Tables, t.String())
+	}
+}
+
+func (b *builder) warnAll(r Request) {
+	for _, t := range b.p.Tables {
+		switch {
+		case t.Base == "":
+			b.warn(WarnNoBase, t.Source(), "no snapshot is stored: what was written before backups began is missing")
+		case t.ProvenUntil.IsZero():
+			b.warn(WarnUnproven, t.Source(), "nothing proves through when it is complete")
+		}
+		if isSystem(t.Keyspace) {
+			continue
+		}
+		b.warnSchema(t, r)
+	}
+	if r.Live != nil {
+		b.warnLive(*r.Live)
+	}
+}
+
+// warnSchema: past gc_grace_seconds other replicas may have forgotten what was deleted.
+func (b *builder) warnSchema(t Table, r Request) {
+	facts, known := b.facts[t.Source()]
+	if !known {
+		facts, known = factsOf(t.SchemaCQL)[t.Source()]
+	}
+	if !known {
+		b.warn(WarnNoSchema, t.Source(), "no CQL was recorded that makes it: make it by hand before it is loaded")
+	}
+	age := r.Now.Sub(b.p.Point.Time)
+	switch {
+	case !facts.gcKnown:
+		b.warn(WarnAgeUnknown, t.Source(), "its gc_grace_seconds is not known: if the point is older than that, deleted rows may come back")
+	case age > facts.gcGrace:
+		b.warn(WarnOld, t.Source(), "the point is %s old, gc_grace_seconds is %s: deleted rows come back where a replica keeps "+
+			"newer data without the tombstones; truncate on all nodes, load all replicas, then repair",
+			age.Round(time.Minute), facts.gcGrace)
+	}
+}
+
+func (b *builder) warnLive(live Live) {
+	p, id := b.p, live.Identity
+	if p.Source != nil && p.Source.Release != "" && p.Source.Release != id.Release {
+		p.Warnings = append(p.Warnings, Warning{Kind: WarnRelease,
+			Text: fmt.Sprintf("the point is of Cassandra %s, the node runs %s", p.Source.Release, id.Release)})
+	}
+	for _, t := range p.Tables {
+		for _, has := range t.partitioners() {
+			if !samePartitioner(has, id.Partitioner) {
+				b.warn(WarnPartitioner, t.Source(), "its partitioner is %s, the node's %s: it can't be loaded there", has, id.Partitioner)
+			}
+		}
+		if has, ok := liveID(live.Schema, t.Target()); ok && t.As == nil && has != t.ID {
+			b.warn(WarnTableID, t.Source(), "the live table was made anew: its id is %s, the point's is %s", has, t.ID)
+		}
+	}
+}
