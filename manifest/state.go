@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -329,13 +330,14 @@ func (b *base) newer(than *base) bool {
 // same one, as of later.
 func unique(all []Stored) []Stored {
 	type identity struct {
-		index, stem, data string
+		index, stem string
+		data        chunker.Hash
 	}
 	at := map[identity]int{}
 	var out []Stored
 	for _, st := range all {
 		data, _ := st.Component(sstable.Data)
-		id := identity{st.Index, st.Stem, data.Hash.String()}
+		id := identity{st.Index, st.Stem, data.Hash}
 		if i, ok := at[id]; !ok {
 			at[id] = len(out)
 			out = append(out, st)

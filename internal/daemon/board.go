@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
@@ -120,12 +121,12 @@ func Measure(s *status.Status, l watcher.Listing, state *manifest.State) {
 
 // Stored is the size of all pack sets that the chains of a state refer to.
 func Stored(state *manifest.State) (n int64) {
-	keeps := map[string]int64{}
+	keeps := map[pack.SetID]int64{}
 	for _, t := range state.Tables() {
 		for _, st := range state.Chain(t).SSTables {
 			for _, c := range st.Components {
 				k := st.From.Keeps[c.Set]
-				keeps[k.Set.String()] = k.Bytes
+				keeps[k.Set] = k.Bytes
 			}
 		}
 	}
