@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/backup"
-	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/watcher"
