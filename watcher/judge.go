@@ -54,7 +54,7 @@ type sighting struct {
 	files   []sstable.File
 	since   time.Time // the files are these
 	asked   time.Time
-	verdict Verdict
+	verdict Verdict // of a set
 }
 
 // Backup judges a set in backups/, as of now. Once nothing changes any more, it reads

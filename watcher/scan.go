@@ -35,6 +35,9 @@ func Scan(ctx context.Context, dataDirs []string) (Listing, error) {
 	var seen []os.FileInfo
 	for _, path := range dataDirs {
 		info, err := s.dataDir(path)
+		if err := ctx.Err(); err != nil {
+			return Listing{}, err
+		}
 		if err != nil {
 			return Listing{}, fmt.Errorf("scan data directory: %w; check that its disk is mounted, that sstash may read it, and that the database has it, too", err)
 		}
@@ -44,9 +47,6 @@ func Scan(ctx context.Context, dataDirs []string) (Listing, error) {
 			}
 		}
 		seen = append(seen, info)
-		if err := ctx.Err(); err != nil {
-			return Listing{}, err
-		}
 	}
 	return s.listing(), nil
 }

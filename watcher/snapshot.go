@@ -16,8 +16,7 @@ import (
 // set that is there is complete, schema.cql is there if the version writes one, and
 // nothing has changed for Settle. A schema.cql is given up after Patience.
 func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
-	s := j.sight(sn.key(), sn.metaFiles(), now)
-	since := s.since
+	since := j.sight(sn.key(), sn.metaFiles(), now).since
 	var faulty *sighting // a set that is not ready, a quarantined one if there is any
 	var name string
 	for _, set := range sn.SSTables {
@@ -29,49 +28,45 @@ func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
 			faulty, name = seen, filepath.Join(set.Index, set.Stem)
 		}
 	}
-	age := now.Sub(since)
-	switch {
-	case faulty == nil && !sn.Partial && s.verdict.State == Ready:
+	v := Verdict{Ephemeral: sn.LegacyEphemeral}
+	switch age := now.Sub(since); {
 	case age < j.Settle:
-		s.verdict = Verdict{Why: j.settling(), Ephemeral: sn.LegacyEphemeral}
+		v.Why = j.settling()
 	case faulty != nil:
-		s.verdict = faulty.verdict
-		s.verdict.Why = name + ": " + s.verdict.Why
-		s.verdict.Ephemeral = sn.LegacyEphemeral
+		v.State, v.Why, v.Missing = faulty.verdict.State, name+": "+faulty.verdict.Why, faulty.verdict.Missing
 	default:
-		s.verdict = j.whole(sn, age)
+		j.whole(&v, sn, age)
 	}
-	return s.verdict
+	return v
 }
 
-// whole judges a snapshot all of whose sets are ready.
-func (j *Judge) whole(sn Snapshot, age time.Duration) Verdict {
-	v := Verdict{Ephemeral: sn.LegacyEphemeral}
+// whole judges a snapshot all of whose sets are ready. It reads the files anew each
+// time: a snapshot that is being cleared must not pass for what it was.
+func (j *Judge) whole(v *Verdict, sn Snapshot, age time.Duration) {
 	m, err := sn.manifest()
 	if err != nil {
 		v.State, v.Why = j.held(age), err.Error()
-		return v
+		return
 	}
 	v.CreatedAt, v.ExpiresAt = m.CreatedAt, m.ExpiresAt
 	v.Ephemeral = v.Ephemeral || m.Ephemeral
 	if sn.Partial {
 		v.Why = "a part of it could not be listed"
-		return v
+		return
 	}
 	if v.Missing = sn.missing(m); len(v.Missing) > 0 {
 		v.State, v.Why = j.held(age), "waiting for "+strings.Join(v.Missing, ", ")
-		return v
+		return
 	}
 	v.SchemaCQL, err = sn.schema()
 	if err != nil || v.SchemaCQL == "" && sn.expectsSchema() {
 		v.Missing = []string{schemaName}
 		if age < j.Patience {
 			v.Why = "waiting for " + schemaName
-			return v
+			return
 		}
 	}
 	v.State = Ready
-	return v
 }
 
 func (sn Snapshot) key() string {

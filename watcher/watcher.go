@@ -55,9 +55,9 @@ type stamp struct {
 // pollEvery is how late the first files in a new backups/ may be noticed.
 const pollEvery = 3 * time.Second
 
-// New begins to watch the data directories; Follow adds the rest. The error says
-// what to raise if the kernel allows no more watchers: the caller then scans by
-// time alone.
+// New begins to watch the data directories that are there; Follow adds the rest. The
+// error says what to raise if the kernel allows no more watchers: the caller then
+// scans by time alone.
 func New(dataDirs []string) (*Watcher, error) { return newWatcher(dataDirs, pollEvery) }
 
 func newWatcher(dataDirs []string, poll time.Duration) (*Watcher, error) {
@@ -72,7 +72,7 @@ func newWatcher(dataDirs []string, poll time.Duration) (*Watcher, error) {
 		closed: make(chan struct{}),
 	}
 	for _, dir := range dataDirs {
-		if err := events.Add(filepath.Clean(dir)); err != nil {
+		if err := w.watch(filepath.Clean(dir)); err != nil {
 			events.Close()
 			return nil, fmt.Errorf("watch data directory %s: %w (ENOSPC: raise sysctl fs.inotify.max_user_watches)", dir, err)
 		}
@@ -125,11 +125,11 @@ func (w *Watcher) Follow(l Listing) error {
 		leave[dir] = true
 	}
 	polled := map[string]stamp{}
-	now := make(map[string]bool, len(l.directories))
+	current := make(map[string]bool, len(l.directories))
 	news := false
 	var failed error
 	for _, dir := range l.directories {
-		now[dir] = true
+		current[dir] = true
 		news = news || !known[dir]
 		watched := leave[dir]
 		delete(leave, dir)
@@ -137,13 +137,11 @@ func (w *Watcher) Follow(l Listing) error {
 			continue
 		}
 		if failed == nil {
-			err := w.add(dir)
-			if err == nil || errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			failed = err
+			failed = w.watch(dir)
 		}
-		polled[dir] = look(dir)
+		if failed != nil {
+			polled[dir] = look(dir)
+		}
 	}
 	for dir := range leave {
 		_ = w.events.Remove(dir) // it may be gone by itself
@@ -151,7 +149,7 @@ func (w *Watcher) Follow(l Listing) error {
 	for _, path := range l.absent {
 		polled[path] = stamp{}
 	}
-	fresh := w.remember(now, polled, failed != nil)
+	fresh := w.remember(current, polled, failed != nil)
 	if news {
 		w.hint()
 	}
@@ -159,6 +157,15 @@ func (w *Watcher) Follow(l Listing) error {
 		return fmt.Errorf("watch for file events: %w: polling %d directories instead; raise sysctl fs.inotify.max_user_watches", failed, len(polled)-len(l.absent))
 	}
 	return nil
+}
+
+// watch adds a directory, which may be gone by now.
+func (w *Watcher) watch(dir string) error {
+	err := w.add(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // remember takes over what Follow found, and tells whether watches have become

@@ -76,8 +76,8 @@ func (n Name) bti() bool { return n.Format == "bti" }
 // there is such a version at all: the first one, da, has all that oa has).
 func (n Name) since(big string) bool { return n.bti() || n.Version >= big }
 
-// Known tells whether this package has been checked against the version. The
-// files of later ones may have another structure.
+// Known tells whether this package has been checked against versions of this first
+// letter. The files of later ones may have another structure.
 func (n Name) Known() bool {
 	if n.bti() {
 		return n.Version >= "da" && n.Version < "f"
