@@ -23,6 +23,8 @@ type Service struct {
 	Log *slog.Logger
 	// Notify tells the service manager: READY, STOPPING and a line of status.
 	Notify func(state string)
+	// Beat is told of every pass that succeeded; nil for nobody.
+	Beat func()
 
 	metrics *metrics
 	watch   *watcher.Watcher
@@ -101,6 +103,9 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 		return min(time.Second<<min(s.failures, 8), retryMax), err
 	}
 	s.failures = 0
+	if s.Beat != nil {
+		s.Beat()
+	}
 	if len(r.Manifests) > 0 {
 		s.lastCommit = s.Now()
 	}
