@@ -81,4 +81,3 @@ func (f *file) unchanged(read int64) error {
 	}
 	return nil
 }
-

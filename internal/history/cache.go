@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrInUse: another sstash process on this machine uses the state directory.
@@ -33,7 +34,7 @@ func OpenCache(dir string) (*Cache, error) {
 	}
 	path := filepath.Join(dir, cacheFile)
 	db, err := open(path)
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 	}
 	if err != nil {
