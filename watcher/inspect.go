@@ -2,14 +2,11 @@ package watcher
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sstash/sstash/internal/fileid"
 	"github.com/sstash/sstash/internal/sstable"
@@ -77,8 +74,6 @@ func checkCompression(set sstable.SSTable, name sstable.Name) error {
 	return nil
 }
 
-var errChanged = errors.New("it is not the file that the scan saw")
-
 // readFile reads a whole file that the scan saw.
 func readFile(dataDir, rel string, want sstable.Fingerprint, limit int64) ([]byte, error) {
 	if want.Size > limit {
@@ -96,24 +91,15 @@ func readFile(dataDir, rel string, want sstable.Fingerprint, limit int64) ([]byt
 	return b, nil
 }
 
-// openFile opens a file if it is the very one that the scan saw. Links that lead out
-// of the data directory are not followed, and a named pipe does not block.
+// openFile opens a file if it is the very one that the scan saw.
 func openFile(dataDir, rel string, want sstable.Fingerprint) (*os.File, error) {
 	root, err := os.OpenRoot(dataDir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := root.OpenFile(rel, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := fileid.Open(root, rel, want)
 	if err != nil {
-		return nil, err
-	}
-	got, err := fileid.Of(f)
-	if err == nil && got != want {
-		err = errChanged
-	}
-	if err != nil {
-		f.Close()
 		return nil, fmt.Errorf("open %s: %w", filepath.Join(dataDir, rel), err)
 	}
 	return f, nil

@@ -2,6 +2,7 @@
 package fileid
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -21,6 +22,36 @@ func Of(f *os.File) (sstable.Fingerprint, error) {
 		return sstable.Fingerprint{}, fmt.Errorf("stat filesystem of %s: %w", f.Name(), err)
 	}
 	return FromStat(fs, &st), nil
+}
+
+// ErrChanged is wrapped when a file is not, or no longer, the one that was meant.
+var ErrChanged = errors.New("it is not the file that the scan saw")
+
+// Open opens path below root for reading if it is the very file that want is. It follows no link out
+// of root, does not block on a named pipe, and does not move the access time of what is a live file
+// of the database, where the kernel grants that: to the file's owner.
+func Open(root *os.Root, path string, want sstable.Fingerprint) (*os.File, error) {
+	f, err := root.OpenFile(path, os.O_RDONLY|unix.O_NOATIME|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.EPERM) {
+		f, err = root.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(f, want); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Check holds when f is still the file that want is.
+func Check(f *os.File, want sstable.Fingerprint) error {
+	got, err := Of(f)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: %w", f.Name(), ErrChanged)
+	}
+	return err
 }
 
 // FromStat is the fingerprint of a file on filesystem fs.
