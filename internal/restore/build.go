@@ -22,8 +22,8 @@ var (
 
 // Request is what to restore, and where to.
 type Request struct {
-	// Tables are "KS" or "KS.T". Empty: all of the node's; its system keyspaces are among them when
-	// To is set.
+	// Tables are "KS" or "KS.T"; views come with a table that is loaded. Empty: all of the node's; its
+	// system keyspaces are among them when To is set.
 	Tables []string
 	// To is the absolute path of a directory. Empty: load into a node.
 	To string
@@ -97,7 +97,7 @@ func (b *builder) table(c manifest.Chain) error {
 		Keyspace: c.Table.Keyspace, Name: c.Table.Name, ID: c.Table.ID,
 		Base: c.Tag, ProvenUntil: c.Proven, SchemaCQL: c.SchemaCQL,
 	}
-	t.View = b.facts[t.Source()].view || factsOf(c.SchemaCQL)[t.Source()].view
+	t.View = b.describe(t.Source(), c.SchemaCQL).view
 	for _, st := range c.SSTables {
 		if b.p.To == "" && isIndex(st.SSTable) {
 			continue // import rebuilds it

@@ -185,6 +185,12 @@ func TestBuildOrdersViewsLast(t *testing.T) {
 	if got[2].Name != "a_view" || !got[2].View || got[0].View {
 		t.Errorf("planned %+v", got)
 	}
+	if got := build(t, state(t, body), Request{Tables: []string{"shop.orders"}}).Tables; len(got) != 2 || !got[1].View {
+		t.Errorf("planned %+v, want the view too", got)
+	}
+	if got := build(t, state(t, body), Request{Tables: []string{"shop.orders"}, To: "/to"}).Tables; len(got) != 1 {
+		t.Errorf("planned %+v, want what was named", got)
+	}
 }
 
 // A table that was dropped and made anew has two chains.

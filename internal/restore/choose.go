@@ -14,12 +14,14 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 	var chains []manifest.Chain
 	found := map[string]bool{}
 	for _, t := range s.Tables() {
-		name := Name{t.Keyspace, t.Name}
+		name, c := Name{t.Keyspace, t.Name}, s.Chain(t)
 		named := slices.Contains(r.Tables, name.Keyspace) || slices.Contains(r.Tables, name.String())
+		if !named && r.To == "" && r.As == "" { // a table's views would stay as they are
+			named = slices.Contains(r.Tables, b.describe(name, c.SchemaCQL).base.String())
+		}
 		if !named && (len(r.Tables) > 0 || r.To == "" && isSystem(t.Keyspace)) {
 			continue
 		}
-		c := s.Chain(t)
 		if c.Tag == "" && len(c.SSTables) == 0 {
 			continue
 		}
@@ -38,6 +40,14 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 		return nil, fmt.Errorf("nothing is stored: %w", ErrNoTable)
 	}
 	return b.current(chains, r), nil
+}
+
+// describe is what the schema says of a table, or else what its snapshot has beside it.
+func (b *builder) describe(n Name, schemaCQL string) tableFacts {
+	if f, ok := b.facts[n]; ok {
+		return f
+	}
+	return factsOf(schemaCQL)[n]
 }
 
 // current drops, for a load, the chains of dropped tables whose name another table has since: the

@@ -26,6 +26,9 @@ func checkNode(p *Plan, id cassandra.Identity) error {
 	if err == nil && release < 4 {
 		return fmt.Errorf("%w: Cassandra %s has no import; restore to a directory, and use nodetool refresh or sstableloader", ErrVersion, id.Release)
 	}
+	if p.Source != nil && p.Source.Partitioner != "" && !samePartitioner(p.Source.Partitioner, id.Partitioner) {
+		return fmt.Errorf("%w: the point was written with %s, the node has %s", ErrPartitioner, p.Source.Partitioner, id.Partitioner)
+	}
 	for _, t := range p.Tables {
 		for _, has := range t.partitioners() {
 			if !samePartitioner(has, id.Partitioner) {

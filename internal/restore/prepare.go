@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/cassandra"
@@ -123,20 +124,36 @@ func (r *loading) checkEmpty(ctx context.Context, live cassandra.Live) error {
 			return err
 		}
 	}
-	var full []string
+	for range 20 { // what was truncated just now takes a moment to go
+		full, err := holdData(dirs)
+		if err != nil || len(full) == 0 {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	full, err := holdData(dirs)
+	if err != nil || len(full) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s; truncate, restore under another name, or allow the mixture", ErrNotEmpty, some(full))
+}
+
+// holdData names the tables that have an SSTable in their directories.
+func holdData(dirs map[Name][]string) (full []string, err error) {
 	for n, in := range dirs {
 		files, err := liveData(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(files) > 0 {
 			full = append(full, n.String())
 		}
 	}
-	if len(full) > 0 {
-		return fmt.Errorf("%w: %s; truncate, restore under another name, or allow the mixture", ErrNotEmpty, some(full))
-	}
-	return nil
+	return full, nil
 }
 
 // noteSchema adds what replaying the schema left out, and what may keep SSTables from loading.

@@ -12,8 +12,10 @@ import (
 
 // tableFacts is what a plan wants to know from a table's CQL.
 type tableFacts struct {
+	known   bool
 	id      string // as in sstable.Table; "" where the CQL doesn't say
 	view    bool
+	base    Name // of a view
 	gcGrace time.Duration
 	gcKnown bool
 }
@@ -28,10 +30,13 @@ func factsOf(cql string) map[Name]tableFacts {
 		return found
 	}
 	for _, o := range objects {
-		if o.Kind != cassandra.KindTable && o.Kind != cassandra.KindView {
+		if !isTableObject(o) {
 			continue
 		}
-		f := tableFacts{id: o.ID, view: o.Kind == cassandra.KindView}
+		f := tableFacts{known: true, id: o.ID, view: o.Kind == cassandra.KindView}
+		if f.view {
+			f.base = Name{o.Keyspace, o.Table}
+		}
 		if s := gcGracePattern.FindStringSubmatch(o.Statements[0]); s != nil {
 			seconds, _ := strconv.Atoi(s[1]) // at most nine digits
 			f.gcGrace, f.gcKnown = time.Duration(seconds)*time.Second, true

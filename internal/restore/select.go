@@ -81,6 +81,11 @@ func entries(ctx context.Context, r *history.Reader) ([]uint64, error) {
 	return seqs, nil
 }
 
+// isLater tells whether m holds something that was written after the moment. An open holds nothing.
+func isLater(m *manifest.Manifest, moment time.Time) bool {
+	return m.Kind != manifest.Open && Until(m).After(moment)
+}
+
 // errLater ends a replay at an entry that holds what was written after the moment asked for.
 var errLater = errors.New("later than the point")
 
@@ -88,12 +93,14 @@ var errLater = errors.New("later than the point")
 // nothing later. Clocks jump, so what was found is checked entry by entry while it is read.
 func selectAt(ctx context.Context, r *history.Reader, seqs []uint64, at time.Time) (*manifest.State, error) {
 	n, err := committedBy(ctx, r, seqs, at)
-	for err == nil && n < len(seqs) {
+	for i := n; err == nil && i < len(seqs); i++ {
 		var m *manifest.Manifest
-		if m, err = r.Manifest(ctx, seqs[n]); err != nil || Until(m).After(at) {
+		if m, err = r.Manifest(ctx, seqs[i]); err != nil || isLater(m, at) {
 			break
 		}
-		n++
+		if !Until(m).After(at) {
+			n = i + 1
+		}
 	}
 	for err == nil && n > 0 {
 		var s *manifest.State
@@ -138,7 +145,7 @@ func replay(ctx context.Context, r *history.Reader, seq uint64, at time.Time) (s
 	}
 	s = manifest.NewState()
 	err = r.Each(ctx, newest.Base, seq, func(m *manifest.Manifest) error {
-		if Until(m).After(at) {
+		if isLater(m, at) {
 			later = m.Seq
 			return errLater
 		}

@@ -45,10 +45,12 @@ func TestSelect(t *testing.T) {
 	w.entry(manifest.Increment, at(20), at(50)) // the bucket was away
 	w.entry(manifest.Increment, at(50), at(51))
 	w.entry(manifest.Full, at(45), at(52)) // began before the scan that was committed first
+	w.entry(manifest.Open, at(80), at(80))
+	w.entry(manifest.Increment, at(70), at(81)) // of a copied tree
 
-	f(Selector{}, 6)
+	f(Selector{}, 8)
 	f(Selector{Seq: 3}, 3)
-	fail(Selector{Seq: 7}, ErrNoPoint)
+	fail(Selector{Seq: 9}, ErrNoPoint)
 	fail(Selector{At: at(-1)}, ErrNoPoint)
 	f(Selector{At: at(0)}, 1)
 	f(Selector{At: at(1)}, 2) // nothing in the full is later
@@ -58,7 +60,9 @@ func TestSelect(t *testing.T) {
 	f(Selector{At: at(20)}, 4) // though committed at 50
 	f(Selector{At: at(47)}, 4) // not the full of 45: entry 5, which it follows, is of 50
 	f(Selector{At: at(50)}, 6)
-	f(Selector{At: at(1000)}, 6)
+	f(Selector{At: at(69)}, 6) // the open is of 80
+	f(Selector{At: at(70)}, 8) // and holds nothing
+	f(Selector{At: at(1000)}, 8)
 }
 
 // Whatever the clocks did, a point holds no entry that is later than the moment asked for, and the
@@ -85,7 +89,7 @@ func TestI10_SelectNeverLater(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if Until(m).After(moment) {
+			if isLater(m, moment) {
 				t.Errorf("at %s: point %d holds entry %d, which is of %s", moment, s.Seq(), seq, Until(m))
 			}
 		}

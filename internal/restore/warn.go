@@ -77,11 +77,8 @@ func (b *builder) warnAll(r Request) {
 
 // warnSchema: past gc_grace_seconds other replicas may have forgotten what was deleted.
 func (b *builder) warnSchema(t Table, r Request) {
-	facts, known := b.facts[t.Source()]
-	if !known {
-		facts, known = factsOf(t.SchemaCQL)[t.Source()]
-	}
-	if !known {
+	facts := b.describe(t.Source(), t.SchemaCQL)
+	if !facts.known {
 		b.warn(WarnNoSchema, t.Source(), "no CQL was recorded that makes it: make it by hand before it is loaded")
 	}
 	age := r.Now.Sub(b.p.Point.Time)
