@@ -1,0 +1,249 @@
+package main
+
+import (
+	"compress/gzip"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// small is a data set of two SSTables in two data directories.
+func small(t *testing.T) dataset {
+	t.Helper()
+	d := dataset{t.TempDir()}
+	for _, data := range []string{"data1", "data2"} {
+		dir := filepath.Join(d.dir, data, keyspace, "users-6beb05b0e58d11f1a7ef0d05e55e29f6", "snapshots", tag)
+		for _, c := range components() {
+			write(t, filepath.Join(dir, "nb-"+data[4:]+"-big-"+c), strings.Repeat(c, 100))
+		}
+	}
+	write(t, filepath.Join(d.dir, "data1", keyspace, "users-6beb05b0e58d11f1a7ef0d05e55e29f6", "snapshots", tag, "manifest.json"), "{}")
+	return d
+}
+
+func TestSnapshotIsHardLinks(t *testing.T) {
+	d, tree := small(t), t.TempDir()
+	if err := d.snapshot(tree, "monday"); err != nil {
+		t.Fatal(err)
+	}
+	for name, linked := range map[string]bool{"nb-1-big-Data.db": true, "manifest.json": false} {
+		rel := filepath.Join("data1", keyspace, "users-6beb05b0e58d11f1a7ef0d05e55e29f6", "snapshots")
+		a, errA := os.Stat(filepath.Join(d.dir, rel, tag, name))
+		b, errB := os.Stat(filepath.Join(tree, rel, "monday", name))
+		if errA != nil || errB != nil || os.SameFile(a, b) != linked {
+			t.Errorf("%s: %v, %v; the same file: %v", name, errA, errB, !linked)
+		}
+	}
+	tables, all, err := d.contents()
+	if err != nil || len(tables) != 1 || tables[0].table != "users" || tables[0].volume != all || all.sstables != 2 || all.files != 16 {
+		t.Errorf("contents %+v, %+v, %v", tables, all, err)
+	}
+}
+
+func TestTryCopying(t *testing.T) {
+	d := small(t)
+	r, err := try(t.Context(), d, copying, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, all, err := d.contents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]pass{"first": r.first, "second": r.second} {
+		if p.data != 2 || p.added != all.bytes+2 || p.wall <= 0 {
+			t.Errorf("%s pass: %+v, of %+v", name, p, all)
+		}
+	}
+}
+
+func TestSameMissesAFile(t *testing.T) {
+	d, tree, restored := small(t), t.TempDir(), t.TempDir()
+	for _, to := range []string{tree, restored} {
+		if err := d.snapshot(to, "monday"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := same(tree, restored); err != nil {
+		t.Error(err)
+	}
+	found, err := filepath.Glob(filepath.Join(restored, "data2", "*", "*", "*", "*", "*-TOC.txt"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	if same(tree, restored) == nil {
+		t.Error("a restore that lacks a file passed")
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	const size = 64 << 20
+	c, err := measure(t.Context(), "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.read < size || c.read > size+1<<20 || c.rss < size || c.rss > 4*size || c.wall <= 0 || c.cpu <= 0 {
+		t.Errorf("dd of %d bytes: %+v", size, c)
+	}
+	if _, err := measure(t.Context(), "sh", "-c", "echo why >&2; exit 3"); err == nil || !strings.Contains(err.Error(), "why") {
+		t.Errorf("a command that fails: %v", err)
+	}
+}
+
+func TestReadWatch(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	write(t, a, "a")
+	write(t, b, "b")
+	for name, watched := range map[string]struct {
+		paths []string
+		flags uint32
+	}{"directory": {[]string{dir}, 0}, "files": {[]string{a, b}, unix.IN_ONESHOT}} {
+		w, err := watchReads(watched.paths, watched.flags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.close()
+		if _, err := os.ReadDir(dir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(a); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := w.files(); n != 0 || err != nil {
+			t.Errorf("%s: %d files read by listing and looking, %v", name, n, err)
+		}
+		for range 2 {
+			if err := warm(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := w.files(); n != 2 || err != nil {
+			t.Errorf("%s: %d files read, %v, want 2", name, n, err)
+		}
+	}
+}
+
+func TestMeasureScan(t *testing.T) {
+	s, err := measureScan(t.Context(), t.TempDir(), 40, 3)
+	if err != nil || s.files != 320 || s.places != 6 || s.read != 0 || s.first <= 0 || s.warm <= 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestProse(t *testing.T) {
+	dir := t.TempDir()
+	p := &prose{}
+	seen := map[string]bool{}
+	long := "A paragraph that is long enough to be taken, with an umlaut: ü."
+	p.add([]byte(long+"\n\nshort\n\n"+long+"\n"), seen)
+	if len(p.starts) != 1 || string(p.bytes) != long+"\n\n" {
+		t.Errorf("%q, %v", p.bytes, p.starts)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	if e := p.excerpt(r, strings.Index(long, "ü")+1); !utf8.ValidString(e) || !strings.HasPrefix(long, e) {
+		t.Errorf("excerpt %q", e)
+	}
+	if w := p.words(r, 3); strings.Join(w, " ") != "A paragraph that" {
+		t.Errorf("words %q", w)
+	}
+
+	f, err := os.Create(filepath.Join(dir, "changelog.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := gzip.NewWriter(f)
+	if _, err := z.Write([]byte(long + "\ncut off")); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	write(t, filepath.Join(dir, "binary"), "\x00\n")
+	for name, want := range map[string]string{"changelog.gz": long + "\n", "binary": ""} {
+		if got, err := readText(filepath.Join(dir, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if _, err := readProse([]string{dir, filepath.Join(dir, "missing")}); err == nil || !strings.Contains(err.Error(), "only") {
+		t.Errorf("too little text: %v", err)
+	}
+}
+
+func TestRowsFitTheirTables(t *testing.T) {
+	p := &prose{}
+	seen := map[string]bool{}
+	for i := range 50 {
+		p.add([]byte(strings.Repeat("text of some length ", 5+i)), seen)
+	}
+	var shares float64
+	for _, table := range tables() {
+		shares += table.share
+		next := table.rows(rand.New(rand.NewPCG(1, 1)), p)
+		rows := 20
+		if table.name == "orders" {
+			rows = 6000 // they change earlier ones then
+		}
+		for range rows {
+			row := next()
+			if want := 1 + strings.Count(table.insert, ","); len(row) != want || weigh(row) < 20 {
+				t.Fatalf("%s: %d columns of %d bytes, want %d", table.name, len(row), weigh(row), want)
+			}
+		}
+	}
+	if shares < 0.999 || shares > 1.001 {
+		t.Errorf("the shares add up to %f", shares)
+	}
+}
+
+func TestReport(t *testing.T) {
+	r := report{
+		command: "bench", host: []string{"a machine"}, reference: "restic", data: volume{8, 1, 1 << 20},
+		trials: []trial{
+			{tool: "sstash", first: pass{cost: cost{time.Second, 2 * time.Second, 1 << 20, 2 << 20}, added: 1 << 19, data: 1}},
+			{tool: "restic", first: pass{cost: cost{2 * time.Second, time.Second, 0, 0}}},
+		},
+	}
+	var text, markdown strings.Builder
+	if err := r.text(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.markdown(&markdown); err != nil {
+		t.Fatal(err)
+	}
+	const want = "| sstash | 1.00 | 2.00 | 0.50 | 2.00 | 1.0 MiB | 2.0 MiB | 512 KiB | 0.500 | 1 |"
+	if !strings.Contains(markdown.String(), want) {
+		t.Errorf("no %q in\n%s", want, &markdown)
+	}
+	if got := strings.Join(strings.Fields(text.String()), " "); !strings.Contains(got, "restic 2.00 1.00 1.00 1.00 – 0 B") {
+		t.Errorf("text:\n%s", &text)
+	}
+}
+
+func TestBest(t *testing.T) {
+	a := trial{first: pass{cost: cost{wall: 1}}, second: pass{cost: cost{wall: 5}}, restore: cost{wall: 3}}
+	b := trial{first: pass{cost: cost{wall: 2}}, second: pass{cost: cost{wall: 4}}, restore: cost{wall: 2}}
+	if got := best(a, b); got.first.wall != 1 || got.second.wall != 4 || got.restore.wall != 2 {
+		t.Errorf("%+v", got)
+	}
+}
