@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/daemon"
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/uploader"
+)
+
+type backupVerb struct {
+	*app
+	snapshot bool
+	tag      string
+	tables   []string
+}
+
+// backupDoc is what `backup --json` prints.
+type backupDoc struct {
+	Seq         uint64   `json:"seq"`
+	Kind        string   `json:"kind"`
+	Tables      int      `json:"tables"`
+	SSTables    int      `json:"sstables"`
+	Files       int      `json:"files"`
+	Bytes       int64    `json:"bytes"`
+	NewBytes    int64    `json:"new_bytes"`
+	StoredBytes int64    `json:"stored_bytes"`
+	Puts        int      `json:"puts"`
+	Seconds     float64  `json:"seconds"`
+	PrunedFiles int      `json:"pruned_files"`
+	PrunedBytes int64    `json:"pruned_bytes"`
+	Incomplete  []held   `json:"incomplete"`
+	Problems    []string `json:"problems"`
+}
+
+// held is something that is not durable, and why.
+type held struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
+func newBackup(a *app) *cobra.Command {
+	v := &backupVerb{app: a}
+	cmd := &cobra.Command{
+		Use:   "backup [--snapshot [--tag TAG] [--tables KS[.T],…]]",
+		Short: "Back up what is there, once, in the foreground",
+		Long: `Stores what is new in backups/ and snapshots/, commits it, and unlinks what is durable, as the service
+does all the time. Links that appeared just now are waited for, at most for watch.patience.
+
+With --snapshot, the database takes a snapshot first, and what it holds becomes a new full.`,
+		Example: `  sstash backup
+  sstash backup --snapshot
+  sstash backup --snapshot --tag before-upgrade --tables shop,web`,
+		Args: cobra.NoArgs,
+		RunE: a.verb(v.run),
+	}
+	cmd.Flags().BoolVar(&v.snapshot, "snapshot", false, "take a new snapshot first")
+	cmd.Flags().StringVar(&v.tag, "tag", "", `its tag, behind "`+backup.TagPrefix+`" (default: the time)`)
+	cmd.Flags().StringSliceVar(&v.tables, "tables", nil, "keyspaces, or tables, to snapshot (default: all)")
+	return cmd
+}
+
+func (v *backupVerb) run(ctx context.Context, _ []string) error {
+	if !v.snapshot && (v.tag != "" || len(v.tables) > 0) {
+		return usagef("--tag and --tables are about a new snapshot: add --snapshot")
+	}
+	cfg, err := v.nodeConfig()
+	if err != nil {
+		return err
+	}
+	if v.snapshot && len(cfg.Cassandra.Nodetool) == 0 {
+		return usagef("--snapshot needs the key cassandra.nodetool")
+	}
+	log := v.logger()
+	if err := v.yield(cfg.Limits); err != nil {
+		log.Warn("can't make room for the database", "error", err)
+	}
+	began := v.now()
+	progress := v.progress()
+	node, err := daemon.Open(ctx, daemon.Options{Config: cfg, Version: facts().Version, Progress: func(p uploader.Progress) {
+		progress.show("stored %d of %d SSTables, %s of %s", p.SSTables, p.OfSSTables, size(p.Bytes), size(p.OfBytes))
+	}})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	r, err := v.passes(ctx, node, cfg, progress)
+	progress.end()
+	doc := newBackupDoc(r, v.now().Sub(began))
+	if err == nil || doc.Seq > 0 { // what was committed before an error counts
+		err = errors.Join(err, v.print(doc, doc.write))
+	}
+	if err == nil && len(doc.Incomplete)+len(doc.Problems) > 0 {
+		err = fmt.Errorf("backup: %w: %s", errIncomplete, doc.first())
+	}
+	return err
+}
+
+// passes backs up until nothing is waited for any more.
+func (v *backupVerb) passes(ctx context.Context, node *daemon.Node, cfg config.Config, p *progress) (backup.Report, error) {
+	var r backup.Report
+	var err error
+	if v.snapshot {
+		r, err = node.Full(ctx, v.snapshotTag(), v.tables)
+	} else {
+		r, err = node.Pass(ctx)
+	}
+	until := v.now().Add(cfg.Watch.Patience + 2*cfg.Watch.Settle)
+	for err == nil && (r.More || len(r.Waiting) > 0 && v.now().Before(until)) {
+		if !r.More {
+			p.show("waiting for %s to be complete", count(len(r.Waiting), "set"))
+			if err = pause(ctx, cfg.Watch.Settle); err != nil {
+				break
+			}
+		}
+		var next backup.Report
+		next, err = node.Pass(ctx)
+		r = r.Then(next)
+	}
+	return r, err
+}
+
+func (v *backupVerb) snapshotTag() string {
+	tag := v.tag
+	if tag == "" {
+		tag = v.now().UTC().Format("20060102T150405.000Z")
+	}
+	return backup.TagPrefix + strings.TrimPrefix(tag, backup.TagPrefix)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
+	d := backupDoc{
+		Seq: r.Seq(), Kind: "none", SSTables: r.SSTables, Files: r.Files, Bytes: r.Bytes, NewBytes: r.NewBytes,
+		StoredBytes: r.Stored, Puts: r.Puts, Seconds: took.Seconds(), PrunedFiles: r.Pruned.Files, PrunedBytes: r.Pruned.Bytes,
+		Incomplete: []held{}, Problems: []string{},
+	}
+	tables := map[sstable.Table]bool{}
+	for _, m := range r.Manifests {
+		if d.Kind != string(manifest.Full) {
+			d.Kind = string(m.Kind)
+		}
+		for _, t := range m.Body.Tables {
+			tables[t.Table] = true
+		}
+	}
+	d.Tables = len(tables)
+	for _, h := range append(r.Waiting, r.Quarantined...) {
+		d.Incomplete = append(d.Incomplete, held{h.Path, h.Why})
+	}
+	for _, f := range r.Failed {
+		d.Incomplete = append(d.Incomplete, held{f.SSTable.DataDir + "/" + f.SSTable.Rel("*"), f.Err.Error()})
+	}
+	for _, err := range r.Scan.Errors {
+		d.Incomplete = append(d.Incomplete, held{"", err.Error()})
+	}
+	for _, err := range r.Problems {
+		d.Problems = append(d.Problems, err.Error())
+	}
+	return d
+}
+
+func (d backupDoc) write(w io.Writer) {
+	if d.Seq == 0 {
+		fmt.Fprintln(w, "nothing new")
+	} else {
+		fmt.Fprintf(w, "committed %d (%s): %s of %s, %s\n", d.Seq, d.Kind, count(d.SSTables, "SSTable"), count(d.Tables, "table"), size(d.Bytes))
+		fmt.Fprintf(w, "read %s, stored %s in %s, %.1f s\n", size(d.NewBytes), size(d.StoredBytes), count(d.Puts, "object"), d.Seconds)
+	}
+	if d.PrunedFiles > 0 {
+		fmt.Fprintf(w, "unlinked %s, %s\n", count(d.PrunedFiles, "file"), size(d.PrunedBytes))
+	}
+	for _, h := range d.Incomplete {
+		fmt.Fprintf(w, "not stored: %s: %s\n", h.Path, h.Why)
+	}
+	for _, p := range d.Problems {
+		fmt.Fprintf(w, "problem: %s\n", p)
+	}
+}
+
+// first is what an error can say in one line.
+func (d backupDoc) first() string {
+	if len(d.Incomplete) > 0 {
+		return fmt.Sprintf("%s not stored, the first: %s: %s", count(len(d.Incomplete), "thing"), d.Incomplete[0].Path, d.Incomplete[0].Why)
+	}
+	return d.Problems[0]
+}

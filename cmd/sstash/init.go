@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sstash/sstash/internal/bucket/bucketurl"
+	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/daemon"
+	"github.com/sstash/sstash/internal/doctor"
+
+	"golang.org/x/sys/unix"
+)
+
+type initVerb struct {
+	*app
+	facts config.Facts
+	node  node // as far as it is known
+	force bool
+	notes []string // what could not be found out
+}
+
+// initDoc is what `init --json` prints.
+type initDoc struct {
+	Config          string          `json:"config"`
+	Cluster         string          `json:"cluster"`
+	HostID          string          `json:"host_id"`
+	YAML            string          `json:"yaml"`
+	Nodetool        []string        `json:"nodetool"`
+	CQL             string          `json:"cql"`
+	DataDirectories []string        `json:"data_directories"`
+	Bucket          string          `json:"bucket"`
+	Checks          doctor.Findings `json:"checks"` // of the bucket
+	Notes           []string        `json:"notes"`
+}
+
+func newInit(a *app) *cobra.Command {
+	v := &initVerb{app: a}
+	cmd := &cobra.Command{
+		Use:   "init --bucket URL",
+		Short: "Look at this node, write a configuration, try the bucket",
+		Long: `Finds cassandra.yaml, nodetool and the CQL port, writes a commented configuration, and tries the bucket.
+What it can't find stays a comment to fill in. An existing configuration is kept.`,
+		Example: `  sudo sstash init --bucket gs://acme-backup/sstash
+  sstash init --bucket file:///mnt/backup --config ./sstash.yaml --yaml /opt/cassandra/conf/cassandra.yaml
+  sstash init --bucket file:///mnt/backup --data-directory /copy/data --host-id 1c380315-… --cluster prod`,
+		Args: cobra.NoArgs,
+		RunE: a.verb(v.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&v.facts.YAML, "yaml", "", "the node's cassandra.yaml (default: looked for)")
+	f.StringSliceVar(&v.facts.Nodetool, "nodetool", nil, "the nodetool command (default: looked for)")
+	f.StringVar(&v.facts.CQL, "cql", "", "host:port of this node (default: by cassandra.yaml)")
+	f.StringVar(&v.facts.Cluster, "cluster", "", "its name in the bucket (default: what the node says)")
+	f.StringSliceVar(&v.facts.DataDirectories, "data-directory", nil, "of a node that is not running, or a copied tree")
+	f.StringVar(&v.facts.HostID, "host-id", "", "of a node that is not running, or a copied tree")
+	f.BoolVar(&v.force, "force", false, "replace an existing configuration")
+	return cmd
+}
+
+func (v *initVerb) run(ctx context.Context, _ []string) error {
+	path, err := filepath.Abs(config.Path(v.configFile, v.environ))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil && !v.force {
+		return fmt.Errorf("%s exists, and is kept: %w; --force replaces it", path, errRefused)
+	}
+	v.facts.Bucket = v.bucketURL
+	if v.facts.Bucket == "" {
+		v.facts.Bucket = getenv(v.environ, config.EnvName("bucket"))
+	}
+	if v.facts.Bucket == "" {
+		return usagef("name the bucket: --bucket gs://bucket/prefix or file:///directory")
+	}
+	check := config.Default()
+	check.Bucket = v.facts.Bucket
+	if err := check.Validate(); err != nil {
+		return usage(err)
+	}
+	settings := v.look(ctx)
+	if err := v.write(path, settings); err != nil {
+		return err
+	}
+	v.configFile = path
+	cfg, err := v.config()
+	if err != nil {
+		return err
+	}
+	return v.try(ctx, cfg, path)
+}
+
+func getenv(environ []string, name string) string {
+	for _, e := range environ {
+		if value, ok := strings.CutPrefix(e, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// look finds out what the flags don't say. A copied tree has nothing to look at.
+func (v *initVerb) look(ctx context.Context) cassandra.Settings {
+	f := &v.facts
+	if len(f.DataDirectories) > 0 {
+		var err error
+		if v.node, err = newNode(f.Cluster, f.HostID); err != nil {
+			v.note("%v: give --cluster and --host-id", err)
+		}
+		return cassandra.Settings{DataDirectories: f.DataDirectories}
+	}
+	if f.YAML == "" {
+		f.YAML = v.findYAML()
+	}
+	if f.YAML == "" {
+		v.note("no cassandra.yaml found: fill in cassandra.yaml")
+	}
+	if len(f.Nodetool) == 0 {
+		f.Nodetool = v.findNodetool()
+	}
+	if len(f.Nodetool) == 0 {
+		v.note("no nodetool found: fill in cassandra.nodetool")
+	}
+	if f.YAML == "" {
+		return cassandra.Settings{}
+	}
+	s, err := cassandra.ReadYAML(f.YAML)
+	if err != nil {
+		v.note("%v", err)
+		return s
+	}
+	if f.CQL == "" {
+		if f.CQL, err = s.CQLAddress(); err != nil {
+			v.note("%v: fill in cassandra.cql", err)
+		}
+	}
+	v.ask(ctx)
+	return s
+}
+
+// ask learns the cluster's name from the node.
+func (v *initVerb) ask(ctx context.Context) {
+	cfg := config.Default()
+	cfg.Cassandra.CQL = v.facts.CQL
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	conn, err := daemon.Dial(ctx, cfg)
+	if err != nil {
+		v.note("%v: start the database, or fill in username, password_file and tls", err)
+		return
+	}
+	defer conn.Close()
+	id, err := conn.Identity(ctx)
+	if err != nil {
+		v.note("%v", err)
+		return
+	}
+	if v.facts.Cluster == "" {
+		v.facts.Cluster = id.Cluster
+	}
+	if v.node, err = newNode(v.facts.Cluster, id.HostID); err != nil {
+		v.note("%v", err)
+	}
+}
+
+func (v *initVerb) note(format string, args ...any) {
+	v.notes = append(v.notes, fmt.Sprintf(format, args...))
+}
+
+// findYAML looks where packages and tarballs have it.
+func (v *initVerb) findYAML() string {
+	dirs := []string{getenv(v.environ, "CASSANDRA_CONF")}
+	if home := getenv(v.environ, "CASSANDRA_HOME"); home != "" {
+		dirs = append(dirs, filepath.Join(home, "conf"))
+	}
+	dirs = append(dirs, "/etc/cassandra", "/etc/cassandra/conf", "/etc/cassandra/default.conf", "/opt/cassandra/conf", "/usr/local/cassandra/conf")
+	for _, dir := range dirs {
+		path := filepath.Join(dir, "cassandra.yaml")
+		if info, err := os.Stat(path); dir != "" && err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+func (v *initVerb) findNodetool() []string {
+	if path, err := exec.LookPath("nodetool"); err == nil {
+		return []string{path}
+	}
+	bins := []string{"/opt/cassandra/bin", "/usr/local/cassandra/bin"}
+	if home := getenv(v.environ, "CASSANDRA_HOME"); home != "" {
+		bins = append([]string{filepath.Join(home, "bin")}, bins...)
+	}
+	for _, dir := range bins {
+		if path, err := exec.LookPath(filepath.Join(dir, "nodetool")); err == nil {
+			return []string{path}
+		}
+	}
+	return nil
+}
+
+// write writes the configuration whole, for whoever owns the data to read.
+func (v *initVerb) write(path string, s cassandra.Settings) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if err := config.Create(temp, v.facts); err != nil {
+		return err
+	}
+	v.share(temp, s)
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}
+
+// share lets the database's group read the configuration, where root writes it for another user.
+func (v *initVerb) share(path string, s cassandra.Settings) {
+	if os.Geteuid() != 0 || len(s.DataDirectories) == 0 {
+		return
+	}
+	var st unix.Stat_t
+	err := unix.Stat(s.DataDirectories[0], &st)
+	if err == nil {
+		err = os.Chown(path, -1, int(st.Gid))
+	}
+	if err != nil {
+		v.note("the configuration's group could not be set: %v", err)
+	}
+}
+
+// try tries the bucket that was configured.
+func (v *initVerb) try(ctx context.Context, cfg config.Config, path string) error {
+	doc := initDoc{
+		Config: path, Cluster: v.facts.Cluster, HostID: v.node.HostID, YAML: v.facts.YAML, Nodetool: list(v.facts.Nodetool), CQL: v.facts.CQL,
+		DataDirectories: list(v.facts.DataDirectories), Bucket: v.facts.Bucket, Checks: doctor.Findings{}, Notes: list(v.notes),
+	}
+	b, err := bucketurl.Open(ctx, cfg.Bucket)
+	if err == nil {
+		doc.Checks = doctor.Bucket(ctx, b, v.node.Prefix, v.now)
+	}
+	if printed := v.print(doc, doc.write); err == nil {
+		err = printed
+	}
+	switch {
+	case err != nil:
+		return err
+	case doc.Checks.Count(doctor.Fail) > 0:
+		return fmt.Errorf("the configuration is written, but the bucket can't be used: `sstash doctor` tries again")
+	case len(doc.Notes) > 0:
+		return fmt.Errorf("the configuration is written: %w: %s", errIncomplete, doc.Notes[0])
+	}
+	return nil
+}
+
+func (d initDoc) write(w io.Writer) {
+	fmt.Fprintf(w, "wrote\t%s\n", d.Config)
+	fmt.Fprintf(w, "cluster\t%s\n", d.Cluster)
+	fmt.Fprintf(w, "host\t%s\n", d.HostID)
+	fmt.Fprintf(w, "cassandra.yaml\t%s\n", d.YAML)
+	fmt.Fprintf(w, "nodetool\t%s\n", strings.Join(d.Nodetool, " "))
+	fmt.Fprintf(w, "cql\t%s\n", d.CQL)
+	writeFindings(w, d.Checks)
+	for _, n := range d.Notes {
+		fmt.Fprintf(w, "note\t%s\n", n)
+	}
+	fmt.Fprintln(w, "next: `sstash doctor`, as the user that the service will run as")
+}

@@ -1,0 +1,369 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/daemon"
+	"github.com/sstash/sstash/internal/restore"
+)
+
+// choice is what to restore, and where to.
+type choice struct {
+	chooser
+	at     string
+	point  uint64
+	tables []string
+	as     string
+	to     string
+}
+
+func (c *choice) flags(a *app, cmd *cobra.Command) {
+	c.chooser.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&c.at, "at", "", "the last point that holds nothing written later (default: latest)")
+	f.Uint64Var(&c.point, "point", 0, "the point of that number, as `sstash points` lists them")
+	f.StringSliceVar(&c.tables, "tables", nil, "KS or KS.T, several with commas (default: all)")
+	f.StringVar(&c.as, "as", "", "KS.T: load one table into another one")
+	f.StringVar(&c.to, "to", "", "a directory to restore to (default: load into the running node)")
+	_ = cmd.RegisterFlagCompletionFunc("tables", a.completeTables) // the flag is there
+}
+
+// loadFlags are how a plan is carried out.
+type loadFlags struct {
+	stage         string
+	force         bool
+	allowNotEmpty bool
+	allowDamaged  bool
+}
+
+func (l *loadFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&l.stage, "stage", "", "where files wait for their import; on the file system of the data (default: beside the first data directory)")
+	f.BoolVar(&l.force, "force", false, "with --to: replace other files that are in the way")
+	f.BoolVar(&l.allowNotEmpty, "allow-not-empty", false, "load into tables that hold data: what is newer there wins")
+	f.BoolVar(&l.allowDamaged, "allow-damaged", false, "load what is left of a table whose backup is damaged")
+}
+
+type restoreVerb struct {
+	*app
+	choice
+	loadFlags
+	output string
+}
+
+func newRestore(a *app) *cobra.Command {
+	v := &restoreVerb{app: a}
+	cmd := &cobra.Command{
+		Use:   "restore [--at TIME | --point N] [--tables …] [--as KS.T] [--to DIR]",
+		Short: "Restore tables, or all of a node: into the running node, or to a directory",
+		Long: `Restores a point. With --to, files are placed under DIR, one directory whatever the number of data
+directories was. Without it, tables are loaded into the running node: those that are not there are made,
+those that hold data are refused.
+
+A restore that was cut short is finished by the next one. "restore plan" shows what would be done.`,
+		Example: `  sstash restore --tables shop.orders --at "2026-11-22 14:03"
+  sstash restore --tables shop.orders --as shop.orders_before --at "1h ago"
+  sstash restore --to /mnt/restore --bucket gs://acme-backup/sstash --node 1c380315
+  sstash restore plan --tables shop -o shop.plan && sstash restore run shop.plan`,
+		Args: cobra.NoArgs,
+		RunE: a.verb(v.direct),
+	}
+	v.choice.flags(a, cmd)
+	v.loadFlags.flags(cmd)
+	cmd.AddCommand(newRestorePlan(a), newRestoreRun(a), newRestoreVerify(a))
+	return cmd
+}
+
+func newRestorePlan(a *app) *cobra.Command {
+	v := &restoreVerb{app: a}
+	cmd := &cobra.Command{
+		Use:   "plan [--at TIME | --point N] [--tables …] [--as KS.T] [--to DIR] [-o FILE]",
+		Short: "Show what a restore would do, and write it down; touch nothing",
+		Example: `  sstash restore plan --tables shop.orders --at 14:03 -o orders.plan
+  sstash restore plan --to /mnt/restore --json`,
+		Args: cobra.NoArgs,
+		RunE: a.verb(v.plan),
+	}
+	v.choice.flags(a, cmd)
+	cmd.Flags().StringVarP(&v.output, "output", "o", "", "the file to write the plan to")
+	return cmd
+}
+
+func newRestoreRun(a *app) *cobra.Command {
+	v := &restoreVerb{app: a}
+	cmd := &cobra.Command{
+		Use:     "run PLAN",
+		Short:   "Carry out a plan, or go on with it",
+		Example: "  sstash restore run orders.plan",
+		Args:    cobra.ExactArgs(1),
+		RunE: a.verb(func(ctx context.Context, args []string) error {
+			p, err := v.readPlan(args[0])
+			if err != nil {
+				return err
+			}
+			return v.carryOut(ctx, p)
+		}),
+	}
+	v.loadFlags.flags(cmd)
+	return cmd
+}
+
+func newRestoreVerify(a *app) *cobra.Command {
+	v := &restoreVerb{app: a}
+	cmd := &cobra.Command{
+		Use:   "verify PLAN",
+		Short: "Compare what was restored with the plan",
+		Long: `Hashes the files that a plan placed in a directory, or looks for its SSTables among the live files of the
+node. Compaction replaces those by and by, which is told apart by what the stage remembers.`,
+		Example: "  sstash restore verify orders.plan",
+		Args:    cobra.ExactArgs(1),
+		RunE: a.verb(func(ctx context.Context, args []string) error {
+			p, err := v.readPlan(args[0])
+			if err != nil {
+				return err
+			}
+			return v.verify(ctx, p)
+		}),
+	}
+	cmd.Flags().StringVar(&v.stage, "stage", "", "where the import was staged")
+	return cmd
+}
+
+// build plans the restore that the flags ask for.
+func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
+	sel, err := v.selector()
+	if err != nil {
+		return nil, err
+	}
+	r := restore.Request{Tables: v.tables, As: v.as, Now: v.now()}
+	if v.to != "" {
+		if r.To, err = filepath.Abs(v.to); err != nil {
+			return nil, err
+		}
+	}
+	s, err := v.open(ctx, v.chooser)
+	if err != nil {
+		return nil, err
+	}
+	state, err := restore.Select(ctx, s.Reader, sel)
+	if err != nil {
+		return nil, err
+	}
+	if r.To == "" {
+		r.Live = v.live(ctx)
+	}
+	return restore.Build(state, s.Reader.Prefix, r)
+}
+
+func (v *restoreVerb) selector() (restore.Selector, error) {
+	at, err := parseTime(v.at, v.now())
+	if err == nil && v.point != 0 && v.at != "" {
+		err = usagef("--at and --point both choose the point: give one of them")
+	}
+	return restore.Selector{Seq: v.point, At: at}, err
+}
+
+// live asks the node what it is. A plan can do without.
+func (v *restoreVerb) live(ctx context.Context) *restore.Live {
+	cfg, err := v.config()
+	if err != nil || cfg.Cassandra.CQL == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	conn, err := daemon.Dial(ctx, cfg)
+	if err != nil {
+		v.logger().Warn("the node is not compared with the plan", "error", err)
+		return nil
+	}
+	defer conn.Close()
+	id, err := conn.Identity(ctx)
+	if err == nil {
+		var live cassandra.Live
+		if live, err = conn.Live(ctx); err == nil {
+			return &restore.Live{Identity: id, Schema: live}
+		}
+	}
+	v.logger().Warn("the node is not compared with the plan", "error", err)
+	return nil
+}
+
+func (v *restoreVerb) plan(ctx context.Context, _ []string) error {
+	p, err := v.build(ctx)
+	if err != nil {
+		return err
+	}
+	if v.output != "" {
+		if err := writePlan(p, v.output); err != nil {
+			return err
+		}
+	}
+	doc := newPlanDoc(p, v.output)
+	return v.print(doc, doc.write)
+}
+
+func writePlan(p *restore.Plan, path string) error {
+	b, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b, 0o640); err != nil {
+		return fmt.Errorf("write plan: %w", err)
+	}
+	return nil
+}
+
+// direct plans and carries out. The plan of a load is kept until it is done, since only the same plan
+// goes on where it was.
+func (v *restoreVerb) direct(ctx context.Context, _ []string) error {
+	p, err := v.build(ctx)
+	if err != nil {
+		return err
+	}
+	if !v.quiet {
+		fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, stamp(p.Point.Time))
+		for _, w := range p.Warnings {
+			fmt.Fprintf(v.stderr, "warning: %s\n", w)
+		}
+	}
+	if p.To != "" {
+		return v.carryOut(ctx, p)
+	}
+	cfg, err := v.loadConfig()
+	if err != nil {
+		return err
+	}
+	stage, err := v.stageDir(cfg)
+	if err != nil {
+		return err
+	}
+	path := stage + ".plan"
+	if err := writePlan(p, path); err != nil {
+		return err
+	}
+	err = v.carryOut(ctx, p)
+	if err == nil || errors.Is(err, restore.ErrRefused) {
+		_ = os.Remove(path) // only a plan
+		return err
+	}
+	return fmt.Errorf("%w (go on with `sstash restore run %s`)", err, path)
+}
+
+// loadConfig is the configuration of a node that can be loaded into.
+func (a *app) loadConfig() (config.Config, error) {
+	cfg, err := a.nodeConfig()
+	if err == nil && (cfg.Cassandra.CQL == "" || len(cfg.Cassandra.Nodetool) == 0) {
+		err = usagef("loading needs the keys cassandra.cql and cassandra.nodetool; --to restores to a directory")
+	}
+	return cfg, err
+}
+
+// stageDir is beside the first data directory, where import can rename.
+func (v *restoreVerb) stageDir(cfg config.Config) (string, error) {
+	if v.stage != "" {
+		return filepath.Abs(v.stage)
+	}
+	dirs, err := daemon.DataDirs(cfg)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(filepath.Dir(filepath.Clean(dirs[0])), "sstash-stage"), nil
+}
+
+// carryOut does what p says.
+func (v *restoreVerb) carryOut(ctx context.Context, p *restore.Plan) error {
+	progress := v.progress()
+	defer progress.end()
+	stager, err := v.stager(ctx, progress)
+	if err != nil {
+		return err
+	}
+	var report restore.Report
+	if p.To != "" {
+		report, err = stager.Stage(ctx, p)
+	} else {
+		err = v.withLoader(ctx, stager, func(l *restore.Loader) error {
+			report, err = l.Load(ctx, p)
+			return err
+		})
+	}
+	progress.end()
+	if err == nil || errors.Is(err, restore.ErrIncomplete) {
+		doc := newRestoreDoc(report)
+		if printed := v.print(doc, doc.write); err == nil {
+			err = printed
+		}
+	}
+	return err
+}
+
+func (v *restoreVerb) stager(ctx context.Context, p *progress) (restore.Stager, error) {
+	_, b, err := v.openBucket(ctx)
+	return restore.Stager{Bucket: b, Force: v.force, Progress: func(r restore.Progress) {
+		p.show("%s: restored %s of %s, fetched %s", r.Table, size(r.Bytes), size(r.OfBytes), size(r.Fetched))
+	}}, err
+}
+
+// withLoader connects to the node.
+func (v *restoreVerb) withLoader(ctx context.Context, s restore.Stager, do func(*restore.Loader) error) error {
+	cfg, err := v.loadConfig()
+	if err != nil {
+		return err
+	}
+	stage, err := v.stageDir(cfg)
+	if err != nil {
+		return err
+	}
+	dirs, err := daemon.DataDirs(cfg)
+	if err != nil {
+		return err
+	}
+	conn, err := daemon.Dial(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return do(&restore.Loader{
+		Stager: s, Session: conn, Tool: cassandra.Nodetool{Argv: cfg.Cassandra.Nodetool}, DataDirs: dirs, Dir: stage,
+		AllowNotEmpty: v.allowNotEmpty, AllowDamaged: v.allowDamaged,
+	})
+}
+
+func (v *restoreVerb) verify(ctx context.Context, p *restore.Plan) error {
+	progress := v.progress()
+	defer progress.end()
+	stager, err := v.stager(ctx, progress)
+	if err != nil {
+		return err
+	}
+	var found restore.Verification
+	if p.To != "" {
+		found, err = stager.Verify(ctx, p)
+	} else {
+		err = v.withLoader(ctx, stager, func(l *restore.Loader) error {
+			found, err = l.Verify(ctx, p)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	progress.end()
+	found.Tables, found.Problems = list(found.Tables), list(found.Problems)
+	if err := v.print(found, func(w io.Writer) { writeVerification(w, found) }); err != nil {
+		return err
+	}
+	if n := len(found.Problems); n > 0 {
+		return fmt.Errorf("verify: %s, the first: %s is %s", count(n, "problem"), found.Problems[0].Path, found.Problems[0].What)
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/manifest"
+)
+
+// problem is an object that is not what the history says.
+type problem struct {
+	Object  string   `json:"object"`
+	What    string   `json:"what"`
+	Affects []string `json:"affects"` // "KS.T", or points
+}
+
+// scrub compares the objects of one node with what its manifests say of them.
+type scrub struct {
+	source   *history.Reader
+	progress *progress
+
+	manifests int
+	problems  []problem
+	sets      map[pack.SetID]*kept
+	objects   int   // that the history names, and that are there
+	bytes     int64 // of these
+	stray     int   // packs that no manifest names
+	strayed   int64 // bytes of these
+}
+
+// kept is a pack set that some manifest keeps alive.
+type kept struct {
+	manifest.Keep
+	tables map[string]bool // "KS.T"
+	lists  lists
+	sizes  map[uint32]int64 // of the packs that are there
+}
+
+// scrubReaders is how many objects are read at a time.
+const scrubReaders = 4
+
+func newScrub(r *history.Reader, p *progress) *scrub {
+	return &scrub{source: r, progress: p, sets: map[pack.SetID]*kept{}}
+}
+
+func (s *scrub) report(affects []string, object, format string, args ...any) {
+	s.problems = append(s.problems, problem{object, fmt.Sprintf(format, args...), list(affects)})
+}
+
+// shallow reads every manifest, and compares presence and sizes of every pack that one of them keeps
+// alive. An error means that the bucket could not be asked.
+func (s *scrub) shallow(ctx context.Context) error {
+	seqs, err := s.entries(ctx)
+	if err != nil {
+		return err
+	}
+	var previous *manifest.Manifest
+	for batch := range slices.Chunk(seqs, scrubReaders) {
+		ms, err := s.read(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for _, m := range ms {
+			s.follow(previous, m)
+			previous = m
+		}
+		s.progress.show("read %d of %d manifests", s.manifests, len(seqs))
+	}
+	if err := s.packs(ctx); err != nil {
+		return err
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(s.sets), compareSets) {
+		s.compare(s.sets[id])
+	}
+	return nil
+}
+
+func compareSets(a, b pack.SetID) int { return cmp.Compare(a.String(), b.String()) }
+
+// entries lists the numbers of the history, and reports holes in it.
+func (s *scrub) entries(ctx context.Context) ([]uint64, error) {
+	var seqs []uint64
+	prefix := s.source.Prefix + "manifests/"
+	for o, err := range s.source.Bucket.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list manifests: %w", err)
+		}
+		seq, err := strconv.ParseUint(strings.TrimPrefix(o.Name, prefix), 10, 64)
+		if err != nil || history.Name(s.source.Prefix, seq) != o.Name {
+			continue
+		}
+		s.objects++
+		s.bytes += o.Size
+		seqs = append(seqs, seq)
+	}
+	if len(seqs) == 0 {
+		return nil, fmt.Errorf("%s: %w", s.source.Prefix, history.ErrEmpty)
+	}
+	for i, seq := range seqs[1:] {
+		for missing := seqs[i] + 1; missing < seq; missing++ {
+			s.report(points(missing), history.Name(s.source.Prefix, missing), "missing")
+		}
+	}
+	return seqs, nil
+}
+
+func points(from uint64) []string {
+	return []string{fmt.Sprintf("points from %d to the next full", from)}
+}
+
+// read reads entries; those that are damaged are reported, and nil.
+func (s *scrub) read(ctx context.Context, seqs []uint64) ([]*manifest.Manifest, error) {
+	ms := make([]*manifest.Manifest, len(seqs))
+	damage := make([]error, len(seqs))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, seq := range seqs {
+		g.Go(func() (err error) {
+			ms[i], err = s.source.Manifest(ctx, seq)
+			if errors.Is(err, history.ErrDamaged) || errors.Is(err, manifest.ErrNewer) {
+				damage[i], err = err, nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, err := range damage {
+		if err != nil {
+			s.report(points(seqs[i]), history.Name(s.source.Prefix, seqs[i]), "%v", err)
+		}
+	}
+	return ms, nil
+}
+
+// follow takes over what a manifest keeps alive. nil is one that could not be read.
+func (s *scrub) follow(previous, m *manifest.Manifest) {
+	if m == nil {
+		return
+	}
+	s.manifests++
+	anew := m.Kind == manifest.Open && m.Previous.IsZero()
+	if previous != nil && m.Seq == previous.Seq+1 && m.Previous != previous.Sum && !anew {
+		s.report(points(m.Seq), history.Name(s.source.Prefix, m.Seq), "does not follow manifest %d", previous.Seq)
+	}
+	for _, k := range m.Keeps {
+		if s.sets[k.Set] == nil {
+			s.sets[k.Set] = &kept{Keep: k, tables: map[string]bool{}, lists: lists{}, sizes: map[uint32]int64{}}
+		}
+	}
+	for _, t := range m.Body.Tables {
+		for _, sst := range t.SSTables {
+			for _, c := range sst.Components {
+				k := s.sets[m.Keeps[c.Set].Set]
+				k.tables[t.Keyspace+"."+t.Name] = true
+				if c.Size > 0 {
+					k.lists[c.List] = c.Size
+				}
+			}
+		}
+	}
+}
+
+// packs lists what is there.
+func (s *scrub) packs(ctx context.Context) error {
+	for o, err := range s.source.Bucket.List(ctx, s.source.Prefix+pack.Prefix, "") {
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+		id, number, err := pack.ParseName(strings.TrimPrefix(o.Name, s.source.Prefix))
+		k := s.sets[id]
+		if err != nil || k == nil || number >= k.Packs {
+			s.stray++
+			s.strayed += o.Size
+			continue
+		}
+		s.objects++
+		s.bytes += o.Size
+		k.sizes[number] = o.Size
+	}
+	return nil
+}
+
+// compare reports the packs of a set that are missing, or not as long as they were.
+func (s *scrub) compare(k *kept) {
+	var bytes int64
+	for number := range k.Packs {
+		n, there := k.sizes[number]
+		if !there {
+			s.report(k.affects(), s.name(k, number), "missing")
+		}
+		bytes += n
+	}
+	if bytes != k.Bytes && len(k.sizes) == int(k.Packs) {
+		s.report(k.affects(), s.name(k, 0), "the set's %d packs have %d bytes, not %d", k.Packs, bytes, k.Bytes)
+	}
+}
+
+func (k *kept) affects() []string { return slices.Sorted(maps.Keys(k.tables)) }
+
+func (s *scrub) name(k *kept, number uint32) string {
+	return s.source.Prefix + pack.Name(k.Set, number)
+}
+
+// target is a pack to be read.
+type target struct {
+	*kept
+	number uint32
+	name   string
+}
+
+// targets are all packs that are there, by name.
+func (s *scrub) targets() []target {
+	var all []target
+	for _, k := range s.sets {
+		for number := range k.sizes {
+			all = append(all, target{k, number, s.name(k, number)})
+		}
+	}
+	slices.SortFunc(all, func(a, b target) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+// deep reads packs whole and decodes every frame in them. It tells fine of every pack that is right.
+func (s *scrub) deep(ctx context.Context, targets []target, fine func(name string)) error {
+	var total, read int64
+	for _, t := range targets {
+		total += t.sizes[t.number]
+	}
+	var mu sync.Mutex // s.problems, fine, read
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(scrubReaders)
+	for _, t := range targets {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			damage, err := s.pack(ctx, t)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if damage != nil {
+				s.report(t.affects(), t.name, "%v", damage)
+			} else {
+				fine(t.name)
+			}
+			read += t.sizes[t.number]
+			s.progress.show("decoded %s of %s", size(read), size(total))
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// pack reads one pack. damage is what is wrong with it, err why nobody can tell.
+func (s *scrub) pack(ctx context.Context, t target) (damage, err error) {
+	object, err := s.source.Bucket.Get(ctx, t.name, 0, -1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("missing"), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.name, err)
+	}
+	p, err := pack.Open(object)
+	if err != nil {
+		return err, nil
+	}
+	if p.Set != t.Set || p.Number != t.number {
+		return fmt.Errorf("holds pack %d of set %s", p.Number, p.Set), nil
+	}
+	return errors.Join(t.lists.check(p), decode(p)), nil
+}
+
+// lists are the sizes of files, by where their frame lists are.
+type lists map[pack.ListRef]int64
+
+// check finds every list that is in p, and compares what its frames add up to.
+func (l lists) check(p *pack.Pack) error {
+	there := map[pack.ListRef]int64{}
+	for _, in := range p.Lists {
+		for _, f := range in.Frames {
+			there[in.Ref] += int64(f.Raw)
+		}
+	}
+	for ref, want := range l {
+		if got, ok := there[ref]; ref.Pack == p.Number && (!ok || got != want) {
+			return fmt.Errorf("the frame list at %d is of %d bytes, not %d", ref.Off, got, want)
+		}
+	}
+	return nil
+}
+
+// decode verifies every frame of p against its hash.
+func decode(p *pack.Pack) error {
+	decoder := chunker.NewDecoder()
+	var raw []byte
+	for _, ref := range p.Frames {
+		f, err := p.Frame(ref)
+		if err == nil {
+			raw, err = decoder.Decode(raw[:0], f)
+		}
+		if err != nil {
+			return fmt.Errorf("frame at %d: %w", ref.Off, err)
+		}
+	}
+	return nil
+}
