@@ -41,7 +41,7 @@ type Live struct {
 }
 
 // Build plans the restore of the point that s stands at. prefix is where the node's packs are in the
-// bucket, "<cluster>/<host-id>/". It is pure. Errors are ErrNoTable and ErrRequest.
+// bucket, "<cluster>/<host-id>/". It is pure. Errors are ErrNoTable, ErrRequest and ErrBadPlan.
 func Build(s *manifest.State, prefix string, r Request) (*Plan, error) {
 	newest := s.Newest()
 	if newest == nil {
@@ -73,7 +73,10 @@ func Build(s *manifest.State, prefix string, r Request) (*Plan, error) {
 	}
 	b.finish()
 	b.warnAll(r)
-	return b.p, b.p.validate()
+	if err := b.p.validate(); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return b.p, nil
 }
 
 type builder struct {
@@ -107,11 +110,11 @@ func (b *builder) table(c manifest.Chain) error {
 			b.p.Source, b.told = n, st.From.Seq
 		}
 	}
-	fresh, err := layOut(t.SSTables)
+	renumbered, err := layOut(t.SSTables)
 	if err != nil {
 		return err
 	}
-	if fresh > 0 {
+	if renumbered {
 		b.warn(WarnRenumbered, t.Source(), "file names came back with other contents; those SSTables get fresh numbers")
 	}
 	b.p.Tables = append(b.p.Tables, t)
@@ -182,10 +185,7 @@ func (b *builder) finish() {
 		}
 	}
 	for i, k := range b.keeps {
-		if share := float64(b.raw[i]) / float64(max(k.Raw, 1)); share < 1 {
-			b.p.FetchBytes += int64(share * float64(k.Bytes))
-		} else {
-			b.p.FetchBytes += k.Bytes
-		}
+		share := min(1, float64(b.raw[i])/float64(max(k.Raw, 1)))
+		b.p.FetchBytes += int64(share * float64(k.Bytes))
 	}
 }

@@ -50,8 +50,8 @@ func (b *builder) describe(n Name, schemaCQL string) tableFacts {
 	return factsOf(schemaCQL)[n]
 }
 
-// current drops, for a load, the chains of dropped tables whose name another table has since: the
-// schema tells which one that is, or else what was stored last.
+// current finds the chains of dropped tables. A load leaves them out, unless they were named and no
+// other table has their name since.
 func (b *builder) current(chains []manifest.Chain, r Request) []manifest.Chain {
 	newest := map[Name]manifest.Chain{}
 	for _, c := range chains {
@@ -62,21 +62,27 @@ func (b *builder) current(chains []manifest.Chain, r Request) []manifest.Chain {
 	}
 	return slices.DeleteFunc(chains, func(c manifest.Chain) bool {
 		name := Name{c.Table.Keyspace, c.Table.Name}
-		facts, known := b.facts[name]
-		dropped := newest[name].Table != c.Table ||
-			c.Table.ID != "" && facts.id != "" && facts.id != c.Table.ID ||
-			len(b.facts) > 0 && !known && !isSystem(name.Keyspace)
+		replaced := newest[name].Table != c.Table
 		switch {
-		case dropped && r.To != "":
-			b.warn(WarnDropped, name, "restored although it had been dropped before this point: %s", c.Table.Dir())
-		case dropped && newest[name].Table != c.Table:
-			b.warn(WarnDropped, name, "left out, because it had been dropped and made anew before this point: %s", c.Table.Dir())
+		case !replaced && !b.dropped(name, c):
+			return false
+		case r.To == "" && (replaced || len(r.Tables) == 0):
+			b.warn(WarnDropped, name, "left out, because it had been dropped before this point: %s", c.Table.Dir())
 			return true
-		case dropped:
-			b.warn(WarnDropped, name, "it had been dropped before this point: %s", c.Table.Dir())
 		}
+		b.warn(WarnDropped, name, "restored although it had been dropped before this point: %s", c.Table.Dir())
 		return false
 	})
+}
+
+// dropped tells that the schema of the point has another table of that name, or none, though CQL
+// could describe it. (It can't where storage is compact.)
+func (b *builder) dropped(n Name, c manifest.Chain) bool {
+	facts, described := b.facts[n]
+	if described {
+		return facts.id != "" && c.Table.ID != "" && facts.id != c.Table.ID
+	}
+	return len(b.facts) > 0 && factsOf(c.SchemaCQL)[n].known
 }
 
 // rank compares two chains of tables of one name.

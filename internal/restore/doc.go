@@ -37,8 +37,10 @@
 // # Loading
 //
 // The files of one table are staged in a directory of ours on the file system of the data
-// directories, and `nodetool import` moves them from there: at no time does the disk hold more than
-// one table twice, and nothing at all where the move is a rename. Indexes are not staged, for import
-// rebuilds them. A table's SSTables go in one call, because a base without its increments shows old
-// values and deleted rows; only a byte budget splits them.
+// directories, and `nodetool import` moves them from there before the next table is staged: the disk
+// never holds anything twice. Indexes are not staged, for import rebuilds them. A table's SSTables go
+// in one call, because a base without its increments shows old values and deleted rows; only a byte
+// budget splits them. What is about to be imported, and what was, is in the journal; when a run is cut
+// off between the two, the next one looks among the live files. To load an SSTable twice is harmless:
+// the newest write wins, and of a counter's shard the newest clock.
 package restore

@@ -110,42 +110,54 @@ func (f *fetcher) each(ctx context.Context, targets []*target, fn func(parcel) e
 
 // produce reads frame lists and calls start with the requests that they lead to, in order.
 func (f *fetcher) produce(ctx context.Context, targets []*target, start func(request, []parcel) error) error {
-	var r request
-	flush := func() error {
-		full := r
-		r = request{}
-		if len(full.pieces) == 0 {
-			return nil
-		}
-		return start(full, nil)
-	}
+	p := producer{start: start}
 	for _, w := range windows(targets) {
 		lists, err := f.lists(ctx, w)
 		if err != nil {
 			return err
 		}
 		for _, t := range w {
-			l := lists[t]
-			if t.Size == 0 || l.err != nil {
-				ready := parcel{target: t, first: true, last: true, object: l.object, err: l.err}
-				if err := errors.Join(flush(), start(request{}, []parcel{ready})); err != nil {
-					return err
-				}
-				continue
-			}
-			for i, frame := range l.frames {
-				p := piece{target: t, frame: frame, first: i == 0, last: i == len(l.frames)-1}
-				if t.lost.Load() || r.add(p) {
-					continue
-				}
-				if err := flush(); err != nil {
-					return err
-				}
-				r.add(p)
+			if err := p.file(t, lists[t]); err != nil {
+				return err
 			}
 		}
 	}
-	return flush()
+	return p.flush()
+}
+
+// producer joins the frames of files to requests.
+type producer struct {
+	start func(request, []parcel) error
+	next  request
+}
+
+func (p *producer) file(t *target, l frameList) error {
+	if t.Size == 0 || l.err != nil {
+		if err := p.flush(); err != nil {
+			return err
+		}
+		return p.start(request{}, []parcel{{target: t, first: true, last: true, object: l.object, err: l.err}})
+	}
+	for i, frame := range l.frames {
+		c := piece{target: t, frame: frame, first: i == 0, last: i == len(l.frames)-1}
+		if t.lost.Load() || p.next.add(c) {
+			continue
+		}
+		if err := p.flush(); err != nil {
+			return err
+		}
+		p.next.add(c)
+	}
+	return nil
+}
+
+func (p *producer) flush() error {
+	full := p.next
+	p.next = request{}
+	if len(full.pieces) == 0 {
+		return nil
+	}
+	return p.start(full, nil)
 }
 
 // frameList is what was found where a target's frame list should be.

@@ -17,6 +17,10 @@ var errDamaged = errors.New("not loaded: SSTables are damaged")
 // table loads one table. What is wrong with the table alone is in its report.
 func (r *loading) table(ctx context.Context, i int) error {
 	t, report := &r.plan.Tables[i], &r.report.Tables[i]
+	if _, ok := r.live[t.Target()]; !ok {
+		report.Error = "not loaded: it is not there, and no CQL was recorded that makes it; make it by hand, and run again"
+		return nil
+	}
 	if err := r.recognize(ctx, i); err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (r *loading) batch(ctx context.Context, i int, batch []int) error {
 	t, report := &r.plan.Tables[i], &r.report.Tables[i]
 	n := t.Target()
 	dir := path.Join(n.Keyspace, n.Table) // import up to 4.1.4 wants it so (CASSANDRA-19401)
-	targets := t.targets(r.plan, i, dir, batch)
+	targets := r.plan.targets(i, dir, batch)
 	if err := r.fill(ctx, targets); err != nil {
 		return fmt.Errorf("stage %s: %w", n, err)
 	}

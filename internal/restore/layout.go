@@ -11,8 +11,8 @@ import (
 
 // layOut gives every SSTable of one table a stem of its own within its directory (I9). The first
 // that has a stem keeps it; others get the next number above all that are there, which every version
-// of Cassandra reads, beside UUIDs too. all keeps its order. It returns how many stems are fresh.
-func layOut(all []SSTable) (fresh int, err error) {
+// of Cassandra reads, beside UUIDs too.
+func layOut(all []SSTable) (renumbered bool, err error) {
 	type place struct{ index, stem string }
 	taken := map[place]bool{}
 	highest := map[string]int64{} // by index
@@ -31,13 +31,13 @@ func layOut(all []SSTable) (fresh int, err error) {
 		highest[s.Index]++
 		stem, err := renumber(s.Stem, highest[s.Index])
 		if err != nil {
-			return fresh, err
+			return renumbered, err
 		}
 		s.Was, s.Stem = s.Stem, stem
 		taken[place{s.Index, stem}] = true
-		fresh++
+		renumbered = true
 	}
-	return fresh, nil
+	return renumbered, nil
 }
 
 // renumber puts another id into a stem: "nb-1-big" → "nb-7-big", "ks-table-ka-1" → "ks-table-ka-7".

@@ -32,8 +32,8 @@ type Loader struct {
 	Tool    Tool
 	// DataDirs are the node's.
 	DataDirs []string
-	// Dir is the stage: a directory of ours, absolute, outside of all data directories, and on their
-	// file system, so that import moves rather than copies.
+	// Dir is the stage: an absolute path, a directory of ours, where Cassandra doesn't look, on the file
+	// system of the data directories, so that import moves rather than copies.
 	Dir string
 	// BatchBytes splits tables that are larger into several imports; 0: none. Between two imports of
 	// one table old values and deleted rows may show.

@@ -302,6 +302,30 @@ func TestLoadAs(t *testing.T) {
 	}
 }
 
+// A table that no schema makes holds up only itself.
+func TestLoadOfTableWithoutSchema(t *testing.T) {
+	w, all := toLoad(t)
+	f := func(r Request, loads ...sst) {
+		t.Helper()
+		n := newNode(t)
+		l := w.loader(n)
+		p := w.plan(r)
+		p.Schema = p.Schema[:2] // without users
+		report, err := l.Load(t.Context(), p)
+		if !errors.Is(err, ErrIncomplete) || report.Tables[len(report.Tables)-1].Error == "" {
+			t.Errorf("%+v: %v, reported %+v", r, err, report)
+		}
+		n.loaded(loads...)
+		n.has("shop", "users", users.ID) // by hand
+		if _, err := l.Load(t.Context(), p); err != nil {
+			t.Errorf("%+v: %v", r, err)
+		}
+		n.loaded(append(loads, all[1])...)
+	}
+	f(Request{}, all[0], all[2], all[3])
+	f(Request{Tables: []string{"shop.users"}})
+}
+
 // Base first, and never two batches at a time on the stage.
 func TestLoadInBatches(t *testing.T) {
 	w, all := toLoad(t)
@@ -309,7 +333,7 @@ func TestLoadInBatches(t *testing.T) {
 	l := w.loader(n)
 	l.BatchBytes = 15_000
 	staged := []int{}
-	n.before = func(name Name) error {
+	n.before = func(Name) error {
 		entries, err := filepath.Glob(filepath.Join(l.Dir, "*", "*", "*-Data.db"))
 		staged = append(staged, len(entries))
 		return err

@@ -62,7 +62,7 @@ func TestStageMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.bucket = b
-	w.large(256)
+	w.large(160)
 	var peak uint64
 	s := &Stager{Bucket: b, Progress: func(Progress) {
 		var m runtime.MemStats

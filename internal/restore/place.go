@@ -72,7 +72,7 @@ func (p *placer) take(c parcel) error {
 	w.hash.Write(c.data)
 	if _, err := w.file.Write(c.data); err != nil {
 		p.abandon("", nil)
-		return p.failed("write", w.target.path, err)
+		return placeError("write", w.target.path, err)
 	}
 	p.done(w.target, int64(len(c.data)))
 	if !c.last {
@@ -93,7 +93,7 @@ func (p *placer) begin(t *target) error {
 	w.temp = path.Join(path.Dir(t.path), fmt.Sprintf("%s%d", tempPrefix, p.files))
 	var err error
 	if w.file, err = p.root.OpenFile(w.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, p.mode); err != nil {
-		return p.failed("create", t.path, err)
+		return placeError("create", t.path, err)
 	}
 	p.open = w
 	return nil
@@ -120,7 +120,7 @@ func (p *placer) complete(w *placing) (err error) {
 	defer func() {
 		if err = errors.Join(err, w.file.Close()); err != nil {
 			_ = p.root.Remove(w.temp)
-			err = p.failed("place", t.path, err)
+			err = placeError("place", t.path, err)
 		}
 	}()
 	if err := w.file.Chmod(p.mode); err != nil { // whatever the umask
@@ -153,7 +153,7 @@ func (p *placer) complete(w *placing) (err error) {
 func (p *placer) place(ctx context.Context, f *fetcher, targets []*target) error {
 	for _, dir := range dirsOf(targets) {
 		if err := p.mkdir(dir); err != nil {
-			return p.failed("make directory", dir, err)
+			return placeError("make directory", dir, err)
 		}
 	}
 	finish, fctx := errgroup.WithContext(ctx)
@@ -169,7 +169,7 @@ func (p *placer) place(ctx context.Context, f *fetcher, targets []*target) error
 	}
 	for dir := range p.dirs {
 		if err := syncUp(p.root, dir); err != nil {
-			return p.failed("sync", dir, err)
+			return placeError("sync", dir, err)
 		}
 	}
 	return nil
@@ -214,8 +214,8 @@ func (p *placer) mkdir(dir string) error {
 // dirMode lets whoever may read a file look into its directory, and its owner change it.
 func dirMode(file fs.FileMode) fs.FileMode { return file | file>>2&0o111 | 0o700 }
 
-// failed wraps an error of the file system.
-func (p *placer) failed(verb, what string, err error) error {
+// placeError wraps an error of the file system.
+func placeError(verb, what string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}

@@ -75,6 +75,10 @@ func TestDecodeRefusesHostilePlans(t *testing.T) {
 		p.Tables[0].SSTables, p.Bytes = append(p.Tables[0].SSTables, *s), 20
 	})
 	f("table twice", func(p *Plan, _ *SSTable, _ *File) { p.Tables, p.Bytes = append(p.Tables, p.Tables[0]), 20 })
+	f("name twice when loading", func(p *Plan, s *SSTable, _ *File) {
+		p.To, s.Index = "", ""
+		p.Tables = append(p.Tables, Table{Keyspace: "shop", Name: "orders", ID: users.ID})
+	})
 	f("index when loading", func(p *Plan, _ *SSTable, _ *File) { p.To = "" })
 	f("as and to", func(p *Plan, _ *SSTable, _ *File) { p.Tables[0].As = &Name{"a", "b"} })
 	f("as", func(p *Plan, s *SSTable, _ *File) { p.To, s.Index, p.Tables[0].As = "", "", &Name{"a", "../b"} })
@@ -101,7 +105,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for i, table := range p.Tables {
-			for _, g := range p.Tables[i].targets(p, i, table.Dir(), table.every()) {
+			for _, g := range p.targets(i, table.Dir(), table.every()) {
 				if !filepath.IsLocal(g.path) || filepath.Clean(g.path) != g.path || strings.HasPrefix(filepath.Base(g.path), ".") {
 					t.Errorf("path %q", g.path)
 				}

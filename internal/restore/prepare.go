@@ -57,11 +57,9 @@ func (r *loading) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, t := range r.plan.Tables {
-		id, ok := liveID(live, t.Target())
-		if !ok {
-			return fmt.Errorf("%s is not there, and no schema was recorded that makes it: make it by hand, and run again", t.Target())
+		if id, ok := liveID(live, t.Target()); ok {
+			r.live[t.Target()] = id
 		}
-		r.live[t.Target()] = id
 	}
 	return nil
 }
@@ -124,7 +122,7 @@ func (r *loading) checkEmpty(ctx context.Context, live cassandra.Live) error {
 			return err
 		}
 	}
-	for range 20 { // what was truncated just now takes a moment to go
+	for range 10 { // what was truncated just now takes a moment to go
 		full, err := holdData(dirs)
 		if err != nil || len(full) == 0 {
 			return err

@@ -254,6 +254,7 @@ func (l *live) loadTwice(r Request) {
 
 // One node, one life: everything that a restore into it must do.
 func TestLoadIntoRealNode(t *testing.T) {
+	t.Parallel()
 	l := startLive(t)
 	const replication = "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
 	l.cql("CREATE KEYSPACE shop " + replication)

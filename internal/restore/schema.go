@@ -81,8 +81,8 @@ func isTableObject(o cassandra.Object) bool {
 	return o.Kind == cassandra.KindTable || o.Kind == cassandra.KindView
 }
 
-// replay plans what of the schema must be made in a node that has live. Tables that are live and that
-// no schema describes, such as those of system keyspaces, are taken as they are.
+// replay plans what of the schema must be made in a node that has live. Tables that no schema
+// describes, such as those of system keyspaces, must be there already.
 func (p *Plan) replay(live cassandra.Live, replication map[string]cassandra.Replication) (cassandra.ReplayPlan, error) {
 	objects, err := p.objects()
 	if err != nil {
@@ -90,21 +90,19 @@ func (p *Plan) replay(live cassandra.Live, replication map[string]cassandra.Repl
 	}
 	o := cassandra.ReplayOptions{Replication: replication}
 	for _, t := range p.Tables {
-		described := slices.ContainsFunc(objects, func(o cassandra.Object) bool {
+		if slices.ContainsFunc(objects, func(o cassandra.Object) bool {
 			return isTableObject(o) && o.Keyspace == t.Keyspace && o.Name == t.Name
-		})
-		if _, ok := liveID(live, t.Target()); described || !ok {
+		}) {
 			o.Tables = append(o.Tables, cassandra.TableName{Keyspace: t.Keyspace, Name: t.Name})
 		}
 		if t.As != nil {
 			o.As = cassandra.TableName{Keyspace: t.As.Keyspace, Name: t.As.Table}
 		}
 	}
-	if len(o.Tables) == 0 && !p.Whole {
-		return cassandra.ReplayPlan{}, nil
-	}
 	if p.Whole && len(p.Schema) > 0 {
-		o.Tables = nil // functions and empty tables too
+		o.Tables = nil // functions, and tables that nothing is stored of, too
+	} else if len(o.Tables) == 0 {
+		return cassandra.ReplayPlan{}, nil
 	}
 	return cassandra.PlanReplay(objects, live, o)
 }

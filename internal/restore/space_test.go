@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +27,17 @@ func TestStageAsksForRoomFirst(t *testing.T) {
 	}
 }
 
+// Somebody else fills the disk while we restore, sooner or later: no half file ever has its final
+// name, and after making room the next run goes on.
+func TestStageWhenTheDiskFills(t *testing.T) {
+	w, want := small(t)
+	for _, d := range disks(t) {
+		for turn := range w.gets(w.plan(Request{To: t.TempDir()})) {
+			w.fillAt(d, turn, want)
+		}
+	}
+}
+
 // disk is one that can be filled up.
 type disk struct {
 	dir         string
@@ -34,14 +45,25 @@ type disk struct {
 	want        error // what a write to the full disk returns
 }
 
-// smallDisk mounts a file system of 1 MiB. Who may not mount gets a limit on the size of files
-// instead: writes fail then too, though with another error.
-func smallDisk(t *testing.T) disk {
+// limitSelf is set in a process of its own, because it can't write any file while the limit holds.
+const limitSelf = "SSTASH_TEST_LIMIT_SELF"
+
+// disks are a file system of 1 MiB, where we may mount one, and everywhere a limit on the size of files:
+// writes fail with it too, though with another error.
+func disks(t *testing.T) []disk {
 	t.Helper()
+	if os.Getenv(limitSelf) != "" {
+		return []disk{limitedDisk(t)}
+	}
+	limited := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	limited.Env = append(os.Environ(), limitSelf+"=1")
+	if out, err := limited.CombinedOutput(); err != nil {
+		t.Errorf("with a limit on the size of files: %v\n%s", err, out)
+	}
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Logf("mount: %v; limiting the size of files instead", err)
-		return limitedDisk(t, dir)
+		t.Logf("mount: %v; that it was tested with a limit on the size of files must do", err)
+		return nil
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
@@ -49,7 +71,7 @@ func smallDisk(t *testing.T) disk {
 		}
 	})
 	hog := filepath.Join(dir, "hog")
-	return disk{dir: dir, want: ErrNoSpace, empty: func() { remove(t, hog) }, fill: func() {
+	return []disk{{dir: dir, want: ErrNoSpace, empty: func() { remove(t, hog) }, fill: func() {
 		f, err := os.Create(hog)
 		for err == nil {
 			_, err = f.Write(make([]byte, 4<<10))
@@ -58,53 +80,32 @@ func smallDisk(t *testing.T) disk {
 			t.Error(err)
 		}
 		f.Close()
-	}}
+	}}}
 }
 
-func limitedDisk(t *testing.T, dir string) disk {
+func limitedDisk(t *testing.T) disk {
+	t.Helper()
 	signal.Ignore(unix.SIGXFSZ)
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	set := func(limit unix.Rlimit) {
-		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
+	set := func(limit uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: old.Max}); err != nil {
 			t.Error(err)
 		}
 	}
-	t.Cleanup(func() { set(old) })
-	return disk{
-		dir: dir, want: unix.EFBIG,
-		fill:  func() { set(unix.Rlimit{Cur: 0, Max: old.Max}) },
-		empty: func() { set(old) },
-	}
-}
-
-// Somebody else fills the disk while we restore, sooner or later: no half file ever has its final
-// name, and after making room the next run goes on.
-func TestStageWhenTheDiskFills(t *testing.T) {
-	w, _ := small(t)
-	f := func(disk disk) {
-		for turn := range w.gets(w.plan(Request{To: t.TempDir()})) {
-			w.fillAt(disk, turn)
-		}
-	}
-	f(smallDisk(t))
-	f(limitedDisk(t, t.TempDir()))
+	return disk{dir: t.TempDir(), want: unix.EFBIG, fill: func() { set(0) }, empty: func() { set(old.Cur) }}
 }
 
 // fillAt fills the disk at one GET of a restore.
-func (w *world) fillAt(disk disk, turn int) {
+func (w *world) fillAt(disk disk, turn int, want map[string][]byte) {
 	t := w.t
 	t.Helper()
-	_, want := small(t)
 	to := filepath.Join(disk.dir, fmt.Sprint(turn))
 	p := w.plan(Request{To: to})
-	var mu sync.Mutex
 	gets := 0
 	tap := &tapped{Bucket: w.bucket, get: func(_ string, _ int64, b []byte, err error) ([]byte, error) {
-		mu.Lock()
-		defer mu.Unlock()
 		if gets == turn {
 			disk.fill()
 		}

@@ -50,9 +50,8 @@ func (s *Stager) stage(ctx context.Context, p *Plan, r *Report) error {
 	defer d.close()
 	f := s.filling(p, d, r)
 	var all []*target
-	for i := range p.Tables {
-		t := &p.Tables[i]
-		all = append(all, t.targets(p, i, t.Dir(), t.every())...)
+	for i, t := range p.Tables {
+		all = append(all, p.targets(i, t.Dir(), t.every())...)
 	}
 	if err := f.fill(ctx, all); err != nil {
 		return fmt.Errorf("restore to %s: %w", p.To, err)
@@ -71,7 +70,7 @@ func (s *Stager) stage(ctx context.Context, p *Plan, r *Report) error {
 }
 
 // every lists the indexes of all SSTables.
-func (t *Table) every() []int {
+func (t Table) every() []int {
 	all := make([]int, len(t.SSTables))
 	for i := range all {
 		all[i] = i
@@ -80,10 +79,10 @@ func (t *Table) every() []int {
 }
 
 // targets are the files of some SSTables of table i, to be placed in dir.
-func (t *Table) targets(p *Plan, i int, dir string, sstables []int) []*target {
+func (p *Plan) targets(i int, dir string, sstables []int) []*target {
 	var all []*target
 	for _, k := range sstables {
-		s := &t.SSTables[k]
+		s := &p.Tables[i].SSTables[k]
 		for j := range s.Files {
 			f := &s.Files[j]
 			all = append(all, &target{
@@ -123,7 +122,7 @@ func (f *filling) fill(ctx context.Context, targets []*target) error {
 		return err
 	}
 	gets := f.Gets
-	if gets == 0 {
+	if gets < 1 {
 		gets = 6
 	}
 	from := &fetcher{bucket: f.Bucket, prefix: f.plan.Prefix, gets: gets}

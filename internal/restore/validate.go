@@ -8,7 +8,6 @@ import (
 
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/pack"
-	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -39,13 +38,17 @@ func (p *Plan) validate() error {
 	if p.To != "" && (!filepath.IsAbs(p.To) || filepath.Clean(p.To) != p.To) {
 		return bad("%q is no absolute path", p.To)
 	}
-	seen := map[sstable.Table]bool{}
+	seen := map[string]bool{}
 	var total int64
 	for _, t := range p.Tables {
-		if seen[t.Table()] {
+		place := t.Dir()
+		if p.To == "" {
+			place = t.Target().String() // two tables of one name are one in a node
+		}
+		if seen[place] {
 			return bad("table %s is there twice", t.Source())
 		}
-		seen[t.Table()] = true
+		seen[place] = true
 		if err := p.validateTable(t, &total); err != nil {
 			return fmt.Errorf("table %q.%q: %w", t.Keyspace, t.Name, err)
 		}

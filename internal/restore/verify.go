@@ -60,9 +60,8 @@ func (s *Stager) Verify(ctx context.Context, p *Plan) (Verification, error) {
 	}
 	defer root.Close()
 	var all []*target
-	for i := range p.Tables {
-		t := &p.Tables[i]
-		all = append(all, t.targets(p, i, t.Dir(), t.every())...)
+	for i, t := range p.Tables {
+		all = append(all, p.targets(i, t.Dir(), t.every())...)
 	}
 	foreign, temporary, err := strangers(root, all)
 	if err != nil {
