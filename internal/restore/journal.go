@@ -40,7 +40,7 @@ type record struct {
 
 // loadRecord is what happened to SSTables of a table that is loaded into a node.
 type loadRecord struct {
-	Plan     chunker.Hash `json:"plan"` // of the plan's file
+	Plan     chunker.Hash `json:"plan"` // its identity
 	Table    Name         `json:"table"`
 	ID       string       `json:"table_id"` // of the live table
 	State    loadState    `json:"state"`

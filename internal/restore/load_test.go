@@ -476,7 +476,11 @@ func TestLoadReportsWhatTheNodeRefuses(t *testing.T) {
 	}
 	n.loaded(all[1])
 	n.before = nil
-	if _, err := l.Load(t.Context(), p); err != nil {
+	tomorrow := w.plan(Request{Now: w.time.AddDate(0, 1, 0)})
+	if len(tomorrow.Warnings) == len(p.Warnings) {
+		t.Error("a month later there is no other warning: that warnings don't matter is not tested")
+	}
+	if _, err := l.Load(t.Context(), tomorrow); err != nil {
 		t.Fatal(err)
 	}
 	n.loaded(all...)

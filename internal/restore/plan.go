@@ -161,6 +161,15 @@ func (p *Plan) Encode() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
+// identity tells a plan from others. What only informs doesn't count: who plans the same point once
+// more, tomorrow, goes on with the same restore.
+func (p *Plan) identity() (chunker.Hash, error) {
+	bare := *p
+	bare.Warnings = nil
+	b, err := bare.Encode()
+	return chunker.Sum(b), err
+}
+
 // Decode reads what Encode wrote, which may have come from anywhere: no name in it can leave the
 // directory that it is restored to. Errors are ErrBadPlan.
 func Decode(b []byte) (*Plan, error) {

@@ -26,11 +26,10 @@ type loading struct {
 // prepare finds out what an earlier run has done, refuses tables that are not empty, and makes those
 // that are not there.
 func (r *loading) prepare(ctx context.Context) error {
-	encoded, err := r.plan.Encode()
-	if err != nil {
+	var err error
+	if r.id, err = r.plan.identity(); err != nil {
 		return err
 	}
-	r.id = chunker.Sum(encoded)
 	l := r.loader
 	live, err := l.Session.Live(ctx)
 	if err != nil {

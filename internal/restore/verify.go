@@ -120,7 +120,7 @@ func (l *Loader) Verify(ctx context.Context, p *Plan) (Verification, error) {
 	if err != nil {
 		return v, fmt.Errorf("verify: %w", err)
 	}
-	encoded, err := p.Encode()
+	plan, err := p.identity()
 	if err != nil {
 		return v, err
 	}
@@ -135,7 +135,7 @@ func (l *Loader) Verify(ctx context.Context, p *Plan) (Verification, error) {
 		if err != nil {
 			return v, fmt.Errorf("verify: %w", err)
 		}
-		states, _ := journal.loaded(chunker.Sum(encoded), t.Target(), id, len(t.SSTables))
+		states, _ := journal.loaded(plan, t.Target(), id, len(t.SSTables))
 		v.addLive(i, t, found, states)
 	}
 	return v, nil
