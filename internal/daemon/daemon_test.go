@@ -1,0 +1,223 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/fixtures"
+	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/status"
+	"github.com/sstash/sstash/watcher"
+)
+
+// copied is the configuration of a copied tree: no database to ask.
+func copied(t *testing.T) config.Config {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := config.Default()
+	c.Cluster, c.Cassandra.HostID = "prod", "1c380315-9e2b-4b5c-8d0e-3f5a6b7c8d9e"
+	c.Cassandra.DataDirectories = fixtures.DataDirs(fixtures.Unpack(t, "5.0.8-nb"))
+	c.Bucket = "file://" + filepath.Join(t.TempDir(), "bucket")
+	c.State = filepath.Join(t.TempDir(), "state")
+	c.Listen = l.Addr().String()
+	c.CommitEvery = 100 * time.Millisecond
+	c.Watch = config.Watch{Settle: 200 * time.Millisecond, Patience: time.Minute, Rescan: time.Second}
+	return c
+}
+
+// run starts the service and returns how it ends.
+func run(t *testing.T, ctx context.Context, c config.Config, log io.Writer) <-chan error {
+	t.Helper()
+	n, err := Open(ctx, Options{Config: c, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Service{Node: n, Log: slog.New(slog.NewTextHandler(log, nil)), Notify: func(string) {}, Beat: func() {}}
+	done := make(chan error, 1)
+	go func() {
+		err := s.Run(ctx)
+		n.Close()
+		done <- err
+	}()
+	return done
+}
+
+func get(t *testing.T, c config.Config, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get("http://" + c.Listen + path)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// until asks for the status until it is as wanted.
+func until(t *testing.T, c config.Config, want func(status.Status) bool) status.Status {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	var st status.Status
+	for time.Now().Before(deadline) {
+		if _, body := get(t, c, "/status"); body != "" {
+			st = status.Status{}
+			if err := json.Unmarshal([]byte(body), &st); err != nil {
+				t.Fatalf("%s: %v", body, err)
+			}
+			if want(st) {
+				return st
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("the status stays %+v", st)
+	return st
+}
+
+func TestServiceCoversAndSaysSo(t *testing.T) {
+	c := copied(t)
+	ctx, stop := context.WithCancel(context.Background())
+	done := run(t, ctx, c, io.Discard)
+	st := until(t, c, func(s status.Status) bool { return s.OK && s.LinksBytes == 0 })
+	if st.QueueFiles != 0 || st.BucketBytes == 0 || st.Seq < 3 || st.CoveredUntil.IsZero() {
+		t.Errorf("status %+v", st)
+	}
+	if code, body := get(t, c, "/healthz"); code != http.StatusOK {
+		t.Errorf("healthz: %d %s", code, body)
+	}
+	_, metrics := get(t, c, "/metrics")
+	for _, name := range []string{
+		"sstash_ok 1", "sstash_queue_files 0", "sstash_links_bytes 0", "sstash_covered_until_seconds 1.",
+		`sstash_commits_total{kind="full"}`, `sstash_commits_total{kind="increment"}`, "sstash_puts_total",
+	} {
+		if !strings.Contains(metrics, name) {
+			t.Errorf("metrics lack %s", name)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+func TestI4_ServiceStopsWhenAnotherTakesOver(t *testing.T) {
+	c := copied(t)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := run(t, ctx, c, io.Discard)
+	until(t, c, func(s status.Status) bool { return s.OK })
+	other := c
+	other.State, other.Listen = filepath.Join(t.TempDir(), "clone"), ""
+	second, err := Open(ctx, Options{Config: other, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	// The first finds out when it next has something to commit.
+	link(t, c)
+	if err := <-done; !errors.Is(err, history.ErrFenced) {
+		t.Errorf("the first service: %v, want ErrFenced", err)
+	}
+}
+
+// link puts the files of a snapshot into backups/, as a flush would.
+func link(t *testing.T, c config.Config) {
+	t.Helper()
+	l, err := watcher.Scan(context.Background(), c.Cassandra.DataDirectories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(l.Snapshots, func(s watcher.Snapshot) bool { return len(s.SSTables) > 0 })
+	set := l.Snapshots[i].SSTables[0]
+	table := filepath.Join(set.DataDir, set.Table.Keyspace, set.Table.Dir())
+	for _, f := range set.Files {
+		to := filepath.Join(table, "backups", "nb-9999-big-"+f.Component)
+		if err := copyFile(filepath.Join(set.DataDir, set.Rel(f.Component)), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestStateDirectoryIsLocked(t *testing.T) {
+	c := copied(t)
+	n, err := Open(context.Background(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := Open(context.Background(), Options{Config: c}); !errors.Is(err, history.ErrInUse) {
+		t.Errorf("a second process: %v, want ErrInUse", err)
+	}
+}
+
+// What is covered ends where something appeared that is not durable yet.
+func TestCoveredUntil(t *testing.T) {
+	b := &board{}
+	at := func(s int) time.Time { return time.Date(2026, 11, 22, 2, 0, s, 0, time.UTC) }
+	pass := func(second int, waiting ...string) time.Time {
+		r := backup.Report{Scan: watcher.Listing{Started: at(second)}}
+		for _, w := range waiting {
+			r.Waiting = append(r.Waiting, backup.Held{Path: w})
+		}
+		return b.covered(r)
+	}
+	f := func(got, want time.Time) {
+		t.Helper()
+		if !got.Equal(want) {
+			t.Errorf("covered until %v, want %v", got, want)
+		}
+	}
+	f(pass(10, "a"), time.Time{}) // the first scan: nobody knows since when a is there
+	f(pass(20), at(20))
+	f(pass(30, "b"), at(20))
+	f(pass(40, "b", "c"), at(20))
+	f(pass(50, "c"), at(30))
+	f(pass(60), at(60))
+}
+
+func TestIdentityIsRemembered(t *testing.T) {
+	c := config.Default()
+	c.State = t.TempDir()
+	c.Cassandra.CQL = "127.0.0.1:1" // nobody answers
+	ctx := context.Background()
+	if who, err := Identify(ctx, c); err == nil {
+		t.Errorf("nobody answered, and yet this is %v", who)
+	}
+	said := history.Identity{Cluster: "prod", HostID: "1c380315-9e2b-4b5c-8d0e-3f5a6b7c8d9e"}
+	remember(c.State, said)
+	if who, err := Identify(ctx, c); err != nil || who != said {
+		t.Errorf("remembered %v, %v", who, err)
+	}
+	c.Cassandra.HostID = "00000000-0000-4000-8000-000000000000"
+	if _, err := Identify(ctx, c); !errors.Is(err, backup.ErrIdentity) {
+		t.Errorf("another host id is configured: %v, want ErrIdentity", err)
+	}
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o644)
+}
