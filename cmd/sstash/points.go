@@ -29,7 +29,7 @@ type pointsVerb struct {
 	tables []string  // "KS" or "KS.T"; none: all
 }
 
-// pointsDoc is what `points --json` prints; the newest point is the last.
+// pointsDoc is what `points --json` prints: node by node, the newest point last.
 type pointsDoc struct {
 	Points  []point  `json:"points"`
 	Damaged []string `json:"damaged"` // why older points can't be listed
@@ -37,7 +37,7 @@ type pointsDoc struct {
 
 // point is one entry of a history that changes what can be restored.
 type point struct {
-	Time    stamp         `json:"time"` // nothing in it was written later; `restore --at` this finds it
+	Time    stamp         `json:"time"` // nothing in it was written later; `restore --at` this finds it, or a newer one of which that holds, too
 	Kind    manifest.Kind `json:"kind"`
 	Seq     uint64        `json:"seq"`
 	Cluster string        `json:"cluster"`
@@ -118,21 +118,26 @@ func (v *pointsVerb) run(ctx context.Context, args []string) error {
 	if len(doc.Points) == 0 && len(v.tables) > 0 {
 		return fmt.Errorf("%s: %w", strings.Join(v.tables, ", "), restore.ErrNoTable)
 	}
-	slices.SortStableFunc(doc.Points, func(x, y point) int { return time.Time(x.Time).Compare(time.Time(y.Time)) })
 	if err := v.print(doc, func(w io.Writer) { v.write(w, doc, len(sources) > 1) }); err != nil {
 		return err
 	}
-	return v.judge(doc, limit)
+	return v.judge(doc, sources, limit)
 }
 
-func (v *pointsVerb) judge(doc pointsDoc, limit time.Duration) error {
-	n := len(doc.Points)
-	switch {
-	case v.maxAge != "" && n == 0:
-		return fmt.Errorf("no point: %w", errTooOld)
-	case v.maxAge != "" && v.now().Sub(time.Time(doc.Points[n-1].Time)) > limit:
-		return fmt.Errorf("the newest point is of %s: %w", doc.Points[n-1].Time.ago(v.now()), errTooOld)
-	case len(doc.Damaged) > 0:
+// judge finds the first node whose newest point is older than limit.
+func (v *pointsVerb) judge(doc pointsDoc, sources []source, limit time.Duration) error {
+	newest := map[string]time.Time{}
+	for _, p := range doc.Points {
+		if at := time.Time(p.Time); at.After(newest[p.HostID]) {
+			newest[p.HostID] = at
+		}
+	}
+	for _, s := range sources {
+		if at := newest[s.HostID]; v.maxAge != "" && v.now().Sub(at) > limit {
+			return fmt.Errorf("the newest point of %s is of %s: %w", s.node, stamp(at).ago(v.now()), errTooOld)
+		}
+	}
+	if len(doc.Damaged) > 0 {
 		return fmt.Errorf("older points: %w: %s", errIncomplete, doc.Damaged[0])
 	}
 	return nil

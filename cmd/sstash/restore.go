@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/daemon"
@@ -222,20 +223,14 @@ func writePlan(p *restore.Plan, path string) error {
 	return nil
 }
 
-// direct plans and carries out. The plan of a load is kept until it is done, since only the same plan
-// goes on where it was.
+// direct plans and carries out.
 func (v *restoreVerb) direct(ctx context.Context, _ []string) error {
 	p, err := v.build(ctx)
 	if err != nil {
 		return err
 	}
-	if !v.quiet {
-		fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, stamp(p.Point.Time))
-		for _, w := range p.Warnings {
-			fmt.Fprintf(v.stderr, "warning: %s\n", w)
-		}
-	}
 	if p.To != "" {
+		v.announce(p)
 		return v.carryOut(ctx, p)
 	}
 	cfg, err := v.loadConfig()
@@ -246,16 +241,41 @@ func (v *restoreVerb) direct(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	path := stage + ".plan"
-	if err := writePlan(p, path); err != nil {
+	path := fmt.Sprintf("%s-%s.plan", stage, what(p))
+	if old, err := v.readPlan(path); err == nil && (v.latest() || old.Point == p.Point) {
+		p = old
+	} else if err := writePlan(p, path); err != nil {
 		return err
 	}
+	v.announce(p)
 	err = v.carryOut(ctx, p)
 	if err == nil || errors.Is(err, restore.ErrRefused) {
 		_ = os.Remove(path) // only a plan
-		return err
 	}
-	return fmt.Errorf("%w (go on with `sstash restore run %s`)", err, path)
+	return err
+}
+
+func (v *restoreVerb) latest() bool { return v.point == 0 && (v.at == "" || v.at == "latest") }
+
+// what is a name for what p loads. Under it, the plan is kept until it is done: given again, the same
+// command goes on with the same plan, whatever the latest point is by then.
+func what(p *restore.Plan) string {
+	h := chunker.NewHasher()
+	fmt.Fprintln(h, p.Prefix)
+	for _, t := range p.Tables {
+		fmt.Fprintln(h, t.Source(), t.Target())
+	}
+	return h.Sum().String()[:8]
+}
+
+func (v *restoreVerb) announce(p *restore.Plan) {
+	if v.quiet {
+		return
+	}
+	fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, stamp(p.Point.Time))
+	for _, w := range p.Warnings {
+		fmt.Fprintf(v.stderr, "warning: %s\n", w)
+	}
 }
 
 // loadConfig is the configuration of a node that can be loaded into.
