@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -169,10 +170,10 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 		d.Incomplete = append(d.Incomplete, held{h.Path, h.Why})
 	}
 	for _, f := range r.Failed {
-		d.Incomplete = append(d.Incomplete, held{f.SSTable.DataDir + "/" + f.SSTable.Rel("*"), f.Err.Error()})
+		d.Incomplete = append(d.Incomplete, held{filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")), f.Err.Error()})
 	}
 	for _, err := range r.Scan.Errors {
-		d.Incomplete = append(d.Incomplete, held{"", err.Error()})
+		d.Incomplete = append(d.Incomplete, held{"what could not be listed", err.Error()})
 	}
 	for _, err := range r.Problems {
 		d.Problems = append(d.Problems, err.Error())

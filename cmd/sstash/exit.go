@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"syscall"
 
 	"github.com/sstash/sstash/internal/backup"
@@ -22,6 +21,7 @@ var (
 	errRefused    = errors.New("refused")
 	errIncomplete = errors.New("incomplete")
 	errTooOld     = errors.New("too old")
+	errNoConfig   = errors.New("no configuration")
 )
 
 // marked is an error that is mark, too, without saying so.
@@ -89,7 +89,6 @@ func complain(w io.Writer, err error) {
 }
 
 func hint(err error) string {
-	var path *fs.PathError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "it was interrupted; run it again, it goes on where it was"
@@ -99,7 +98,7 @@ func hint(err error) string {
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
 	case errors.Is(err, cassandra.ErrSnapshotExists):
 		return "the service stores and clears it; or clear it yourself with nodetool clearsnapshot -t TAG"
-	case errors.Is(err, errUsage) && errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
+	case errors.Is(err, errNoConfig):
 		return "`sstash init` writes a configuration; --config names another one; --bucket alone is enough to read backups"
 	}
 	return daemon.Hint(err)

@@ -225,17 +225,21 @@ func testDamage(t *testing.T, c *cli) {
 		return d
 	}
 	c.environ = append(c.environ, "SSTASH_STATE="+c.path("state"))
-	deep := sample("--deep")
-	if deep.PacksRead == 0 || deep.Objects < deep.PacksRead || deep.Manifests == 0 {
-		t.Errorf("verify --deep: %+v", deep)
-	}
-	if some := sample("--sample", "1%"); some.PacksRead != 1 {
-		t.Errorf("1%% of %d packs: %d", deep.PacksRead, some.PacksRead)
-	}
-
 	packs, err := filepath.Glob(c.path("bucket", "prod", testHost, "packs", "*"))
 	if err != nil || len(packs) < 2 {
 		t.Fatalf("packs %v, %v", packs, err)
+	}
+	for range packs { // each takes the one that was read longest ago
+		if some := sample("--sample", "1%"); some.PacksRead != 1 {
+			t.Errorf("1%% of %d packs: %d", len(packs), some.PacksRead)
+		}
+	}
+	if memory := recallReads(c.path("state"), "file://"+c.path("bucket")); len(memory.Read) != len(packs) {
+		t.Errorf("%d samples read %d of %d packs", len(packs), len(memory.Read), len(packs))
+	}
+	deep := sample("--deep")
+	if deep.PacksRead == 0 || deep.Objects < deep.PacksRead || deep.Manifests == 0 {
+		t.Errorf("verify --deep: %+v", deep)
 	}
 	for _, p := range packs {
 		if err := flip(p); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
@@ -24,12 +26,15 @@ func (a *app) config() (config.Config, error) {
 	if a.bucketURL != "" {
 		environ = append(slices.Clip(environ), config.EnvName("bucket")+"="+a.bucketURL)
 	}
-	if a.configFile != "" {
+	if a.configFile != "" { // one that is named must be there
 		if _, err := os.Stat(a.configFile); err != nil {
-			return config.Config{}, usage(fmt.Errorf("read configuration: %w", err))
+			return config.Config{}, usage(marked{fmt.Errorf("read configuration: %w", err), errNoConfig})
 		}
 	}
 	c, err := config.Load(config.Path(a.configFile, environ), environ)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = marked{err, errNoConfig}
+	}
 	return c, usage(err)
 }
 

@@ -166,8 +166,8 @@ func (v *pointsVerb) sources(ctx context.Context, args []string) ([]source, erro
 		}
 		if i := slices.IndexFunc(args, isCluster); i >= 0 {
 			v.cluster, v.tables = args[i], slices.Delete(slices.Clone(args), i, i+1)
-		} else if here, err := (chooser{}).choose(ctx, cfg, b); err == nil {
-			v.cluster = here.Cluster
+		} else if n, err := (chooser{}).choose(ctx, cfg, b); err == nil {
+			v.cluster = n.Cluster
 		}
 	}
 	var found []source
@@ -211,7 +211,9 @@ func (v *pointsVerb) find(ctx context.Context, s source) (points []point, damage
 		if w.damage == nil {
 			w.from -= min(span, w.from-1)
 		}
-		w.to = min(newest, w.to+span*uint64(min(after, 1)))
+		if after > 0 {
+			w.to = min(newest, w.to+span)
+		}
 		found, err := v.read(ctx, s.node, &w)
 		if err != nil {
 			return nil, nil, err

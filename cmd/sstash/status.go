@@ -16,7 +16,6 @@ import (
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/links"
 	"github.com/sstash/sstash/internal/status"
-	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/watcher"
 )
 
@@ -94,7 +93,8 @@ func askService(ctx context.Context, listen string) (status.Status, error) {
 	if err != nil {
 		return s, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy: it is this machine
+	resp, err := client.Do(req)
 	if err != nil {
 		return s, err
 	}
@@ -127,33 +127,12 @@ func (a *app) look(ctx context.Context, cfg config.Config, why error) (status.St
 	s.Cluster, s.HostID = n.Cluster, n.HostID
 	s.Node, _ = os.Hostname() // only said to people
 	daemon.Measure(&s, l, state)
-	s.CoveredUntil, s.LastFull, s.Seq = coveredUntil(l, state), state.Whole().Began, state.Seq()
+	s.CoveredUntil, s.LastFull, s.Seq = links.CoveredUntil(l, state), state.Whole().Began, state.Seq()
 	s.Warnings = append(s.Warnings, fmt.Sprintf("the service is not running (%v)", why))
 	for _, err := range l.Errors {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
 	return s, nil
-}
-
-// coveredUntil is the moment before which everything that was linked is durable: when the scan began,
-// or, since a link is made after the file was written, when the first of what is not durable was
-// written. Zero when nobody can tell (I10).
-func coveredUntil(l watcher.Listing, s *manifest.State) time.Time {
-	if l.Partial() || s.Newest() == nil {
-		return time.Time{}
-	}
-	until := l.Started
-	for _, set := range l.Backups {
-		if standing, _ := links.Stand(s, set); standing != links.Undurable {
-			continue
-		}
-		for _, f := range set.Files {
-			if written := time.Unix(0, f.Mtime); written.Before(until) {
-				until = written
-			}
-		}
-	}
-	return until
 }
 
 func (d statusDoc) write(w io.Writer, now time.Time) {

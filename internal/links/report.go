@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
@@ -40,6 +41,27 @@ func Stand(s *manifest.State, set sstable.SSTable) (Standing, manifest.SSTable) 
 func covered(s *manifest.State, m *manifest.Manifest) bool {
 	f := m.Body.Full
 	return f != nil && f.All && f.Last || s.Whole().Tag != "" && m.Seq <= s.Whole().After
+}
+
+// CoveredUntil is the moment before which everything that was linked into backups/ is durable, as a
+// listing and the newest state tell: when the scan began, or, since a link is made after its file was
+// written, when the first of what is not durable was written. Zero when that can't be told (I10).
+func CoveredUntil(l watcher.Listing, s *manifest.State) time.Time {
+	if l.Partial() || s.Newest() == nil {
+		return time.Time{}
+	}
+	until := l.Started
+	for _, set := range l.Backups {
+		if standing, _ := Stand(s, set); standing != Undurable {
+			continue
+		}
+		for _, f := range set.Files {
+			if written := time.Unix(0, f.Mtime); written.Before(until) {
+				until = written
+			}
+		}
+	}
+	return until
 }
 
 // Group is what backups/ of one table, or one snapshot of it, holds on disk. What in backups/ stands

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
@@ -72,6 +73,29 @@ func TestI8_Stand(t *testing.T) {
 	f("named, then a whole full", Superseded, superseding(n.stored), wholeFull(1))
 	f("named after the full began", Undurable, storing(), superseding(n.stored), wholeFull(1))
 	f("named by the full itself", Superseded, storing(n.stored), itself)
+}
+
+// I10: what is not durable bounds what is covered, and what can't be seen covers nothing.
+func TestI10_CoveredUntil(t *testing.T) {
+	n := newNode(t)
+	started := time.Now()
+	written := started.Add(-time.Hour)
+	data, _ := n.set.File(sstable.Data)
+	old := n.set
+	old.Stem, old.Files = "nb-2-big", []sstable.File{{Component: sstable.Data, Fingerprint: sstable.Fingerprint{Inode: data.Inode + 1, Mtime: written.UnixNano()}}}
+	f := func(what string, want time.Time, s *manifest.State, l watcher.Listing) {
+		t.Helper()
+		l.Started = started
+		if got := CoveredUntil(l, s); !got.Equal(want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	stored := told(t, storing(n.stored))
+	f("nothing there", started, stored, watcher.Listing{})
+	f("all durable", started, stored, watcher.Listing{Backups: []sstable.SSTable{n.set}})
+	f("one is not", written, stored, watcher.Listing{Backups: []sstable.SSTable{n.set, old}})
+	f("no history", time.Time{}, manifest.NewState(), watcher.Listing{})
+	f("part of it unseen", time.Time{}, stored, watcher.Listing{Errors: []error{os.ErrPermission}})
 }
 
 func TestReport(t *testing.T) {
