@@ -94,7 +94,7 @@ func (v *backupVerb) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	defer node.Close()
+	defer func() { _ = node.Close() }() // a cache
 	r, err := v.passes(ctx, node, cfg, progress)
 	progress.end()
 	doc := newBackupDoc(r, v.now().Sub(began))

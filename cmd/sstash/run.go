@@ -127,7 +127,7 @@ func (v *runVerb) openNode(ctx context.Context, cfg config.Config) (*daemon.Node
 
 // live runs the service on node until ctx ends, or until a reload brings another configuration.
 func (v *runVerb) live(ctx context.Context, node *daemon.Node, hangups <-chan os.Signal) (*config.Config, error) {
-	defer node.Close()
+	defer func() { _ = node.Close() }() // a cache
 	life, end := context.WithCancel(ctx)
 	defer end()
 	s := &daemon.Service{Node: node, Log: v.log, Beat: v.beat, Notify: func(state string) {

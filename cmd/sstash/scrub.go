@@ -110,14 +110,18 @@ func (s *scrub) entries(ctx context.Context) ([]uint64, error) {
 		return nil, fmt.Errorf("%s: %w", s.source.Prefix, history.ErrEmpty)
 	}
 	for i, seq := range seqs[1:] {
-		for missing := seqs[i] + 1; missing < seq; missing++ {
-			s.report(points(missing), history.Name(s.source.Prefix, missing), "missing")
+		switch missing := seqs[i] + 1; seq - missing {
+		case 0:
+		case 1:
+			s.report(pointsFrom(missing), history.Name(s.source.Prefix, missing), "missing")
+		default:
+			s.report(pointsFrom(missing), history.Name(s.source.Prefix, missing), "missing, and all up to %d", seq-1)
 		}
 	}
 	return seqs, nil
 }
 
-func points(from uint64) []string {
+func pointsFrom(from uint64) []string {
 	return []string{fmt.Sprintf("points from %d to the next full", from)}
 }
 
@@ -140,7 +144,7 @@ func (s *scrub) read(ctx context.Context, seqs []uint64) ([]*manifest.Manifest, 
 	}
 	for i, err := range damage {
 		if err != nil {
-			s.report(points(seqs[i]), history.Name(s.source.Prefix, seqs[i]), "%v", err)
+			s.report(pointsFrom(seqs[i]), history.Name(s.source.Prefix, seqs[i]), "%v", err)
 		}
 	}
 	return ms, nil
@@ -154,7 +158,7 @@ func (s *scrub) follow(previous, m *manifest.Manifest) {
 	s.manifests++
 	anew := m.Kind == manifest.Open && m.Previous.IsZero()
 	if previous != nil && m.Seq == previous.Seq+1 && m.Previous != previous.Sum && !anew {
-		s.report(points(m.Seq), history.Name(s.source.Prefix, m.Seq), "does not follow manifest %d", previous.Seq)
+		s.report(pointsFrom(m.Seq), history.Name(s.source.Prefix, m.Seq), "does not follow manifest %d", previous.Seq)
 	}
 	for _, k := range m.Keeps {
 		if s.sets[k.Set] == nil {

@@ -152,7 +152,7 @@ func (r reads) keep(state string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
 	if _, err := f.Write(b); err != nil {
 		f.Close()
 		return err

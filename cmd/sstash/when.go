@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -69,7 +70,7 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 	if time.Time(s).IsZero() {
 		return []byte("null"), nil
 	}
-	return []byte(strconv.Quote(s.String())), nil
+	return json.Marshal(s.String())
 }
 
 // ago adds to a time how long that was before now.

@@ -51,7 +51,8 @@ func (n Node) yaml(found *Findings) (s cassandra.Settings, read bool) {
 		return s, false
 	}
 	s, err := cassandra.ReadYAML(c.Cassandra.YAML)
-	if err != nil && !(errors.Is(err, cassandra.ErrNoDataDirectories) && len(c.Cassandra.DataDirectories) > 0) {
+	named := len(c.Cassandra.DataDirectories) > 0 // what the yaml leaves out
+	if err != nil && (!named || !errors.Is(err, cassandra.ErrNoDataDirectories)) {
 		found.fail(check, "correct the key cassandra.yaml, and let this user read the file", "%v", err)
 		return s, false
 	}
@@ -251,8 +252,11 @@ func (n Node) state(found *Findings) {
 		found.fail(check, remedy, "%v", err)
 		return
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		found.fail(check, remedy, "%v", err)
+		return
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		found.fail(check, remedy, "%v", err)

@@ -50,7 +50,7 @@ func (n Node) yamlIs(t *testing.T, more string) {
 func (n Node) nodetoolSays(t *testing.T, statusbackup string) {
 	t.Helper()
 	script := "#!/bin/sh\ncase $1 in\nversion) echo 'ReleaseVersion: 5.0.8' ;;\nstatusbackup) echo '" + statusbackup + "' ;;\nesac\n"
-	if err := os.WriteFile(n.Config.Cassandra.Nodetool[0], []byte(script), 0o700); err != nil { //nolint:gosec // a script
+	if err := os.WriteFile(n.Config.Cassandra.Nodetool[0], []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
