@@ -165,11 +165,18 @@ func testPoints(t *testing.T, c *cli) {
 	c.want(6, "points", "--max-age", "0s")
 	c.want(0, "points", "--max-age", "520w")
 
-	// The time that a point is listed with finds this very point, not the one before.
-	var raw struct{ Point struct{ Seq uint64 } }
-	c.json(&raw, 0, "restore", "plan", "--to", c.path("x"), "--at", last.Time.Format(time.RFC3339Nano))
-	if raw.Point.Seq < last.Seq {
-		t.Errorf("the time of point %d finds point %d", last.Seq, raw.Point.Seq)
+	// The time that a point is listed with finds this very point or a newer one, not the one before.
+	for _, p := range all.Points {
+		var plan struct {
+			Point struct {
+				Seq  uint64
+				Time time.Time
+			}
+		}
+		c.json(&plan, 0, "restore", "plan", "--to", c.path("x"), "--at", p.Time.Format(time.RFC3339Nano))
+		if plan.Point.Seq < p.Seq || plan.Point.Time.After(p.Time) {
+			t.Errorf("the time of point %d, %s, finds %+v", p.Seq, p.Time, plan.Point)
+		}
 	}
 }
 
