@@ -87,6 +87,11 @@ func TestBadInput(t *testing.T) {
 	f(2, `scheme "ftp"`, "points", "--bucket", "ftp://x/y")
 	f(5, "unreachable", "points", "--bucket", "file://"+c.path("unmounted/bucket"))
 	f(5, "unreachable", "backup", "--bucket", "file://"+c.path("unmounted/bucket"))
+	for _, name := range []string{"empty", "bucket"} {
+		if err := os.Mkdir(c.path(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f(1, "no backups here", "points", "--bucket", "file://"+c.path("empty"))
 	f(1, "no backups here", "verify")
 	f(2, `node "zz"`, "restore", "--node", "zz", "--bucket", "file://"+c.twoNodes())

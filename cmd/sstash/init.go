@@ -249,7 +249,7 @@ func (v *initVerb) try(ctx context.Context, cfg config.Config, path string) erro
 		Config: path, Cluster: v.facts.Cluster, HostID: v.node.HostID, YAML: v.facts.YAML, Nodetool: list(v.facts.Nodetool), CQL: v.facts.CQL,
 		DataDirectories: list(v.facts.DataDirectories), Bucket: v.facts.Bucket, Checks: doctor.Findings{}, Notes: list(v.notes),
 	}
-	b, err := bucketurl.Open(ctx, cfg.Bucket)
+	b, err := bucketurl.Create(ctx, cfg.Bucket)
 	if err == nil {
 		doc.Checks = doctor.Bucket(ctx, b, v.node.Prefix, v.now)
 	}

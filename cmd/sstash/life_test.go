@@ -29,6 +29,9 @@ func TestDocuments(t *testing.T) {
 	const statusKeys = `cluster node host_id ok covered_until log_until last_full last_error queue_files queue_bytes links_bytes
 		links_prunable_bytes bucket_bytes warnings service`
 
+	if err := os.Mkdir(c.path("bucket"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	f(6, statusKeys, "status") // nothing is stored
 	f(0, "groups", "links")
 	f(0, "seq kind tables sstables files bytes new_bytes stored_bytes puts seconds pruned_files pruned_bytes incomplete", "backup")

@@ -19,7 +19,7 @@ import (
 func (c *cli) chronicle(n int) (first time.Time) {
 	c.t.Helper()
 	first = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
-	b, err := dir.Open(c.path("bucket"))
+	b, err := dir.Create(c.path("bucket"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestI10_PointsOfADamagedHistory(t *testing.T) {
 
 func TestNodes(t *testing.T) {
 	c := newCLI(t)
-	b, err := dir.Open(c.path("bucket"))
+	b, err := dir.Create(c.path("bucket"))
 	if err != nil {
 		t.Fatal(err)
 	}

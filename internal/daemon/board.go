@@ -61,6 +61,9 @@ func (b *board) update(r backup.Report, err error, now time.Time) {
 	}
 	s.LastFull, s.Seq = state.Whole().Began, state.Seq()
 	s.Warnings = warnings(r)
+	if b.node.Snapshots != nil && s.LastFull.IsZero() {
+		s.Warnings = append(s.Warnings, "no full of this node is stored yet: nothing is proven")
+	}
 	s.Judge(now, b.limit())
 }
 

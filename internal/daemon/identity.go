@@ -66,7 +66,8 @@ func recall(state string) (who history.Identity, known bool) {
 	return who, who.HostID != ""
 }
 
-// remember is best effort: without it, the next start needs the database.
+// remember is best effort: without it, the next start needs the database. The file is replaced, not
+// written into, so that one that another user left is no obstacle.
 func remember(state string, who history.Identity) {
 	if known, ok := recall(state); ok && known == who {
 		return
@@ -75,5 +76,9 @@ func remember(state string, who history.Identity) {
 	if err != nil || os.MkdirAll(state, 0o750) != nil {
 		return
 	}
-	_ = os.WriteFile(filepath.Join(state, identityFile), b, 0o600)
+	path := filepath.Join(state, identityFile)
+	temp := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if os.WriteFile(temp, b, 0o640) != nil || os.Rename(temp, path) != nil {
+		_ = os.Remove(temp)
+	}
 }

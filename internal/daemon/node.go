@@ -65,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err := level.UnmarshalText([]byte(c.Compression)); err != nil {
 		return nil, err
 	}
-	b, err := bucketurl.Open(ctx, c.Bucket)
+	b, err := bucketurl.Create(ctx, c.Bucket)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 // Open returns the bucket that rawURL names:
 //
 //	gs://bucket/prefix   Google Cloud Storage; the prefix may be missing
-//	file:///directory    a directory, whose parent must exist
+//	file:///directory    a directory, which must exist
 //
 // The error wraps fs.ErrInvalid when rawURL is no such URL, errors.ErrUnsupported
 // when it names a store that this build has no driver for, or else
@@ -28,6 +28,16 @@ import (
 //
 // There is nothing to close: a bucket may be used as long as the process lives.
 func Open(ctx context.Context, rawURL string) (bucket.Bucket, error) {
+	return open(ctx, rawURL, dir.Open)
+}
+
+// Create is Open for who is going to write: it makes the directory, where only
+// its last element is missing. Stores in the network have to be there.
+func Create(ctx context.Context, rawURL string) (bucket.Bucket, error) {
+	return open(ctx, rawURL, dir.Create)
+}
+
+func open(ctx context.Context, rawURL string, openDir func(string) (*dir.Bucket, error)) (bucket.Bucket, error) {
 	const want = "want gs://bucket/prefix or file:///directory"
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -39,7 +49,7 @@ func Open(ctx context.Context, rawURL string) (bucket.Bucket, error) {
 	case u.Scheme == "gs" && u.Host != "" && plain:
 		return gcs.Open(ctx, u.Host, strings.Trim(u.Path, "/"), nil)
 	case u.Scheme == "file" && u.Host == "" && path.IsAbs(u.Path) && path.Clean(u.Path) != "/" && plain:
-		return dir.Open(path.Clean(u.Path))
+		return openDir(path.Clean(u.Path))
 	case u.Scheme == "s3" || u.Scheme == "azblob":
 		return nil, fmt.Errorf("bucket URL %q: %w: %s:// is not supported yet by this build; %s", u.Redacted(), errors.ErrUnsupported, u.Scheme, want)
 	}

@@ -3,6 +3,7 @@ package bucketurl
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,9 +22,12 @@ func TestOpen(t *testing.T) {
 	defer s.Close()
 	t.Setenv("STORAGE_EMULATOR_HOST", s.URL)
 	tmp := t.TempDir()
+	if err := os.Mkdir(filepath.Join(tmp, "two"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	f := func(to, from string, same bool) {
 		t.Helper()
-		b, err := Open(t.Context(), to)
+		b, err := Create(t.Context(), to)
 		if err != nil {
 			t.Error(err)
 			return

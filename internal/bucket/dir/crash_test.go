@@ -119,7 +119,7 @@ func TestPutNoSpace(t *testing.T) {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: 1 << 20}); err != nil {
 			t.Fatal(err)
 		}
-		b, err := Open(root)
+		b, err := Create(root)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestPutNoSpace(t *testing.T) {
 func TestI1_Killed(t *testing.T) {
 	content := func(name string) []byte { return []byte(strings.Repeat(name, 20000)) }
 	if root := os.Getenv("BUCKET_TEST_CHILD"); root != "" {
-		b, err := Open(root)
+		b, err := Create(root)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func TestI1_Killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	b, err := Open(root)
+	b, err := Create(root)
 	if err != nil {
 		t.Fatal(err)
 	}

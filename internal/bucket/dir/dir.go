@@ -44,25 +44,36 @@ type Bucket struct {
 	sync func(*os.File) error // (*os.File).Sync; tests watch it and let it fail
 }
 
-// Open returns the bucket in the directory root, an absolute path. The last
-// element of root is created when missing, but not its parents: a disk that is
-// not mounted must not look like an empty bucket. Files that killed processes
-// left half-written are removed.
+// Open returns the bucket in the directory root, an absolute path, which must
+// exist. Files that killed processes left half-written are removed.
 func Open(root string) (*Bucket, error) {
-	b, err := open(root)
+	return open(root, func(root string, err error) (*os.Root, error) {
+		return nil, fmt.Errorf("%w: %w (check the URL, or mount the disk)", bucket.ErrUnreachable, err)
+	})
+}
+
+// Create is Open for who is going to write: the last element of root is made
+// when missing, but not its parents: a disk that is not mounted must not look
+// like an empty bucket.
+func Create(root string) (*Bucket, error) {
+	return open(root, func(root string, _ error) (*os.Root, error) { return create(root) })
+}
+
+func open(root string, missing func(string, error) (*os.Root, error)) (*Bucket, error) {
+	b, err := openOr(root, missing)
 	if err != nil {
 		return nil, fmt.Errorf("open directory bucket: %w", classify(err))
 	}
 	return b, nil
 }
 
-func open(root string) (*Bucket, error) {
+func openOr(root string, missing func(string, error) (*os.Root, error)) (*Bucket, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("%s: %w: not an absolute path", root, fs.ErrInvalid)
 	}
 	r, err := os.OpenRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		r, err = create(root)
+		r, err = missing(root, err)
 	}
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 
 func openTemp(t *testing.T) *Bucket {
 	t.Helper()
-	b, err := Open(filepath.Join(t.TempDir(), "bucket"))
+	b, err := Create(filepath.Join(t.TempDir(), "bucket"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +59,21 @@ func listed(t *testing.T, b *Bucket) []string {
 	return all
 }
 
-func TestOpen(t *testing.T) {
+// Who only reads must not make an empty bucket out of a typing error.
+func TestOpenMakesNothing(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "new")
+	if _, err := Open(root); !errors.Is(err, bucket.ErrUnreachable) {
+		t.Errorf("got %v, want ErrUnreachable", err)
+	}
+	if _, err := os.Stat(root); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
+	}
+}
+
+func TestCreate(t *testing.T) {
 	tmp := t.TempDir()
 	for range 2 { // it is created, and then it exists
-		if _, err := Open(filepath.Join(tmp, "new")); err != nil {
+		if _, err := Create(filepath.Join(tmp, "new")); err != nil {
 			t.Error(err)
 		}
 	}
@@ -71,7 +82,7 @@ func TestOpen(t *testing.T) {
 	}
 	f := func(root string, want error, text string) {
 		t.Helper()
-		_, err := Open(root)
+		_, err := Create(root)
 		if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), text) {
 			t.Errorf("open %s: %v, want %v with %q", root, err, want, text)
 		}
