@@ -19,7 +19,7 @@ var layers = [][]string{
 	{"internal/fileid", "internal/pack", "internal/bucket/dir", "internal/bucket/gcs"},
 	{"manifest", "watcher", "internal/bucket/bucketurl"},
 	{"internal/history", "internal/links"},
-	{"uploader", "internal/restore"},
+	{"uploader", "internal/restore", "internal/verify"},
 	{"internal/backup"},
 	{"internal/daemon"},
 	{"internal/doctor"},

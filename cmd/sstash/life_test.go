@@ -11,6 +11,7 @@ import (
 
 	"github.com/sstash/sstash/internal/restore"
 	"github.com/sstash/sstash/internal/status"
+	"github.com/sstash/sstash/internal/verify"
 )
 
 // Every key that docs/cli.md promises is there, whatever there is to say.
@@ -281,7 +282,7 @@ func testDamage(t *testing.T, c *cli) {
 		t.Fatal(err)
 	}
 	c.json(&found, 1, "verify")
-	if !slices.ContainsFunc(found.Problems, func(p problem) bool { return strings.HasSuffix(p.Object, "/manifests/0000000003") }) {
+	if !slices.ContainsFunc(found.Problems, func(p verify.Problem) bool { return strings.HasSuffix(p.Object, "/manifests/0000000003") }) {
 		t.Errorf("verify with manifest 3 missing: %+v", found.Problems)
 	}
 	c.want(1, "restore", "--to", c.path("hole"))

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sstash/sstash/internal/verify"
 )
 
 type verifyVerb struct {
@@ -25,16 +27,16 @@ type verifyVerb struct {
 
 // verifyDoc is what `verify --json` prints.
 type verifyDoc struct {
-	Cluster             string    `json:"cluster"`
-	HostID              string    `json:"host_id"`
-	Objects             int       `json:"objects"` // that the history names
-	Bytes               int64     `json:"bytes"`
-	Manifests           int       `json:"manifests"`
-	PacksRead           int       `json:"packs_read"` // whole, every frame decoded
-	BytesRead           int64     `json:"bytes_read"`
-	UnreferencedObjects int       `json:"unreferenced_objects"`
-	UnreferencedBytes   int64     `json:"unreferenced_bytes"`
-	Problems            []problem `json:"problems"`
+	Cluster             string           `json:"cluster"`
+	HostID              string           `json:"host_id"`
+	Objects             int              `json:"objects"` // that the history names
+	Bytes               int64            `json:"bytes"`
+	Manifests           int              `json:"manifests"`
+	PacksRead           int              `json:"packs_read"` // whole, every frame decoded
+	BytesRead           int64            `json:"bytes_read"`
+	UnreferencedObjects int              `json:"unreferenced_objects"`
+	UnreferencedBytes   int64            `json:"unreferenced_bytes"`
+	Problems            []verify.Problem `json:"problems"`
 }
 
 func newVerify(a *app) *cobra.Command {
@@ -66,8 +68,14 @@ func (v *verifyVerb) run(ctx context.Context, _ []string) error {
 	}
 	p := v.progress()
 	defer p.end()
-	s := newScrub(source.Reader, p)
-	if err := s.shallow(ctx); err != nil {
+	s := &verify.Scrub{Source: source.Reader, Progress: func(what string, done, total int64) {
+		if what == "bytes" {
+			p.show("decoded %s of %s", size(done), size(total))
+		} else {
+			p.show("read %d of %d %s", done, total, what)
+		}
+	}}
+	if err := s.Shallow(ctx); err != nil {
 		return err
 	}
 	doc := verifyDoc{Cluster: source.Cluster, HostID: source.HostID}
@@ -77,9 +85,12 @@ func (v *verifyVerb) run(ctx context.Context, _ []string) error {
 		}
 	}
 	p.end()
-	slices.SortStableFunc(s.problems, func(a, b problem) int { return strings.Compare(a.Object, b.Object) })
-	doc.Objects, doc.Bytes, doc.Manifests, doc.Problems = s.objects, s.bytes, s.manifests, list(s.problems)
-	doc.UnreferencedObjects, doc.UnreferencedBytes = s.stray, s.strayed
+	slices.SortStableFunc(s.Problems, func(a, b verify.Problem) int { return strings.Compare(a.Object, b.Object) })
+	doc.Objects, doc.Bytes, doc.Manifests, doc.Problems = s.Objects, s.Bytes, s.Manifests, list(s.Problems)
+	for i := range doc.Problems {
+		doc.Problems[i].Affects = list(doc.Problems[i].Affects)
+	}
+	doc.UnreferencedObjects, doc.UnreferencedBytes = s.Stray, s.StrayBytes
 	if err := v.print(doc, doc.write); err != nil {
 		return err
 	}
@@ -105,19 +116,19 @@ func (v *verifyVerb) share() (float64, error) {
 }
 
 // read reads a share of the packs, those first that were read longest ago.
-func (v *verifyVerb) read(ctx context.Context, s *scrub, share float64, doc *verifyDoc) error {
+func (v *verifyVerb) read(ctx context.Context, s *verify.Scrub, share float64, doc *verifyDoc) error {
 	cfg, err := v.config()
 	if err != nil {
 		return err
 	}
 	memory := recallReads(cfg.State, cfg.Bucket)
-	targets := s.targets()
-	slices.SortStableFunc(targets, func(a, b target) int { return memory.Read[a.name].Compare(memory.Read[b.name]) })
+	targets := s.Targets()
+	slices.SortStableFunc(targets, func(a, b verify.Target) int { return memory.Read[a.Name].Compare(memory.Read[b.Name]) })
 	targets = targets[:int(math.Ceil(share*float64(len(targets))))]
-	err = s.deep(ctx, targets, func(name string) { memory.Read[name] = v.now().UTC() })
+	err = s.Deep(ctx, targets, func(name string) { memory.Read[name] = v.now().UTC() })
 	for _, t := range targets {
 		doc.PacksRead++
-		doc.BytesRead += t.sizes[t.number]
+		doc.BytesRead += t.Size
 	}
 	if problem := memory.keep(cfg.State); problem != nil {
 		v.logger().Debug("what was read is not remembered", "error", problem)

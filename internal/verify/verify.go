@@ -1,4 +1,6 @@
-package main
+// Package verify compares a node's objects in the bucket with its history: presence and sizes of all,
+// or every byte of some.
+package verify
 
 import (
 	"cmp"
@@ -20,25 +22,27 @@ import (
 	"github.com/sstash/sstash/manifest"
 )
 
-// problem is an object that is not what the history says.
-type problem struct {
+// Problem is an object that is not what the history says.
+type Problem struct {
 	Object  string   `json:"object"`
 	What    string   `json:"what"`
 	Affects []string `json:"affects"` // "KS.T", or points
 }
 
-// scrub compares the objects of one node with what its manifests say of them.
-type scrub struct {
-	source   *history.Reader
-	progress *progress
+// Scrub is one comparison. Shallow comes first, then Deep may follow. It is for one goroutine.
+type Scrub struct {
+	Source *history.Reader
+	// Progress is told how far it has come, in manifests read or bytes decoded; nil for nobody.
+	Progress func(what string, done, total int64)
 
-	manifests int
-	problems  []problem
-	sets      map[pack.SetID]*kept
-	objects   int   // that the history names, and that are there
-	bytes     int64 // of these
-	stray     int   // packs that no manifest names
-	strayed   int64 // bytes of these
+	Manifests  int       // that could be read
+	Problems   []Problem // in the order in which they were found
+	Objects    int       // that the history names, and that are there
+	Bytes      int64     // of these
+	Stray      int       // packs that no manifest names
+	StrayBytes int64
+
+	sets map[pack.SetID]*kept
 }
 
 // kept is a pack set that some manifest keeps alive.
@@ -52,17 +56,20 @@ type kept struct {
 // scrubReaders is how many objects are read at a time.
 const scrubReaders = 4
 
-func newScrub(r *history.Reader, p *progress) *scrub {
-	return &scrub{source: r, progress: p, sets: map[pack.SetID]*kept{}}
+func (s *Scrub) report(affects []string, object, format string, args ...any) {
+	s.Problems = append(s.Problems, Problem{object, fmt.Sprintf(format, args...), affects})
 }
 
-func (s *scrub) report(affects []string, object, format string, args ...any) {
-	s.problems = append(s.problems, problem{object, fmt.Sprintf(format, args...), list(affects)})
+func (s *Scrub) show(what string, done, total int64) {
+	if s.Progress != nil {
+		s.Progress(what, done, total)
+	}
 }
 
-// shallow reads every manifest, and compares presence and sizes of every pack that one of them keeps
+// Shallow reads every manifest, and compares presence and sizes of every pack that one of them keeps
 // alive. An error means that the bucket could not be asked.
-func (s *scrub) shallow(ctx context.Context) error {
+func (s *Scrub) Shallow(ctx context.Context) error {
+	s.sets = map[pack.SetID]*kept{}
 	seqs, err := s.entries(ctx)
 	if err != nil {
 		return err
@@ -77,7 +84,7 @@ func (s *scrub) shallow(ctx context.Context) error {
 			s.follow(previous, m)
 			previous = m
 		}
-		s.progress.show("read %d of %d manifests", s.manifests, len(seqs))
+		s.show("manifests", int64(s.Manifests), int64(len(seqs)))
 	}
 	if err := s.packs(ctx); err != nil {
 		return err
@@ -91,31 +98,31 @@ func (s *scrub) shallow(ctx context.Context) error {
 func compareSets(a, b pack.SetID) int { return cmp.Compare(a.String(), b.String()) }
 
 // entries lists the numbers of the history, and reports holes in it.
-func (s *scrub) entries(ctx context.Context) ([]uint64, error) {
+func (s *Scrub) entries(ctx context.Context) ([]uint64, error) {
 	var seqs []uint64
-	prefix := s.source.Prefix + "manifests/"
-	for o, err := range s.source.Bucket.List(ctx, prefix, "") {
+	prefix := s.Source.Prefix + "manifests/"
+	for o, err := range s.Source.Bucket.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list manifests: %w", err)
 		}
 		seq, err := strconv.ParseUint(strings.TrimPrefix(o.Name, prefix), 10, 64)
-		if err != nil || history.Name(s.source.Prefix, seq) != o.Name {
+		if err != nil || history.Name(s.Source.Prefix, seq) != o.Name {
 			continue
 		}
-		s.objects++
-		s.bytes += o.Size
+		s.Objects++
+		s.Bytes += o.Size
 		seqs = append(seqs, seq)
 	}
 	if len(seqs) == 0 {
-		return nil, fmt.Errorf("%s: %w", s.source.Prefix, history.ErrEmpty)
+		return nil, fmt.Errorf("%s: %w", s.Source.Prefix, history.ErrEmpty)
 	}
 	for i, seq := range seqs[1:] {
 		switch missing := seqs[i] + 1; seq - missing {
 		case 0:
 		case 1:
-			s.report(pointsFrom(missing), history.Name(s.source.Prefix, missing), "missing")
+			s.report(pointsFrom(missing), history.Name(s.Source.Prefix, missing), "missing")
 		default:
-			s.report(pointsFrom(missing), history.Name(s.source.Prefix, missing), "missing, and all up to %d", seq-1)
+			s.report(pointsFrom(missing), history.Name(s.Source.Prefix, missing), "missing, and all up to %d", seq-1)
 		}
 	}
 	return seqs, nil
@@ -126,13 +133,13 @@ func pointsFrom(from uint64) []string {
 }
 
 // read reads entries; those that are damaged are reported, and nil.
-func (s *scrub) read(ctx context.Context, seqs []uint64) ([]*manifest.Manifest, error) {
+func (s *Scrub) read(ctx context.Context, seqs []uint64) ([]*manifest.Manifest, error) {
 	ms := make([]*manifest.Manifest, len(seqs))
 	damage := make([]error, len(seqs))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, seq := range seqs {
 		g.Go(func() (err error) {
-			ms[i], err = s.source.Manifest(ctx, seq)
+			ms[i], err = s.Source.Manifest(ctx, seq)
 			if errors.Is(err, history.ErrDamaged) || errors.Is(err, manifest.ErrNewer) {
 				damage[i], err = err, nil
 			}
@@ -144,21 +151,21 @@ func (s *scrub) read(ctx context.Context, seqs []uint64) ([]*manifest.Manifest, 
 	}
 	for i, err := range damage {
 		if err != nil {
-			s.report(pointsFrom(seqs[i]), history.Name(s.source.Prefix, seqs[i]), "%v", err)
+			s.report(pointsFrom(seqs[i]), history.Name(s.Source.Prefix, seqs[i]), "%v", err)
 		}
 	}
 	return ms, nil
 }
 
 // follow takes over what a manifest keeps alive. nil is one that could not be read.
-func (s *scrub) follow(previous, m *manifest.Manifest) {
+func (s *Scrub) follow(previous, m *manifest.Manifest) {
 	if m == nil {
 		return
 	}
-	s.manifests++
+	s.Manifests++
 	anew := m.Kind == manifest.Open && m.Previous.IsZero()
 	if previous != nil && m.Seq == previous.Seq+1 && m.Previous != previous.Sum && !anew {
-		s.report(pointsFrom(m.Seq), history.Name(s.source.Prefix, m.Seq), "does not follow manifest %d", previous.Seq)
+		s.report(pointsFrom(m.Seq), history.Name(s.Source.Prefix, m.Seq), "does not follow manifest %d", previous.Seq)
 	}
 	for _, k := range m.Keeps {
 		if s.sets[k.Set] == nil {
@@ -179,27 +186,27 @@ func (s *scrub) follow(previous, m *manifest.Manifest) {
 }
 
 // packs lists what is there.
-func (s *scrub) packs(ctx context.Context) error {
-	for o, err := range s.source.Bucket.List(ctx, s.source.Prefix+pack.Prefix, "") {
+func (s *Scrub) packs(ctx context.Context) error {
+	for o, err := range s.Source.Bucket.List(ctx, s.Source.Prefix+pack.Prefix, "") {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
 		}
-		id, number, err := pack.ParseName(strings.TrimPrefix(o.Name, s.source.Prefix))
+		id, number, err := pack.ParseName(strings.TrimPrefix(o.Name, s.Source.Prefix))
 		k := s.sets[id]
 		if err != nil || k == nil || number >= k.Packs {
-			s.stray++
-			s.strayed += o.Size
+			s.Stray++
+			s.StrayBytes += o.Size
 			continue
 		}
-		s.objects++
-		s.bytes += o.Size
+		s.Objects++
+		s.Bytes += o.Size
 		k.sizes[number] = o.Size
 	}
 	return nil
 }
 
 // compare reports the packs of a set that are missing, or not as long as they were.
-func (s *scrub) compare(k *kept) {
+func (s *Scrub) compare(k *kept) {
 	var bytes int64
 	for number := range k.Packs {
 		n, there := k.sizes[number]
@@ -215,36 +222,38 @@ func (s *scrub) compare(k *kept) {
 
 func (k *kept) affects() []string { return slices.Sorted(maps.Keys(k.tables)) }
 
-func (s *scrub) name(k *kept, number uint32) string {
-	return s.source.Prefix + pack.Name(k.Set, number)
+func (s *Scrub) name(k *kept, number uint32) string {
+	return s.Source.Prefix + pack.Name(k.Set, number)
 }
 
-// target is a pack to be read.
-type target struct {
+// Target is a pack to be read.
+type Target struct {
+	Name string // of the object
+	Size int64
+
 	*kept
 	number uint32
-	name   string
 }
 
-// targets are all packs that are there, by name.
-func (s *scrub) targets() []target {
-	var all []target
+// Targets are all packs that are there, by name.
+func (s *Scrub) Targets() []Target {
+	var all []Target
 	for _, k := range s.sets {
-		for number := range k.sizes {
-			all = append(all, target{k, number, s.name(k, number)})
+		for number, size := range k.sizes {
+			all = append(all, Target{s.name(k, number), size, k, number})
 		}
 	}
-	slices.SortFunc(all, func(a, b target) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b Target) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// deep reads packs whole and decodes every frame in them. It tells fine of every pack that is right.
-func (s *scrub) deep(ctx context.Context, targets []target, fine func(name string)) error {
+// Deep reads packs whole and decodes every frame in them. It tells fine of every pack that is right.
+func (s *Scrub) Deep(ctx context.Context, targets []Target, fine func(name string)) error {
 	var total, read int64
 	for _, t := range targets {
-		total += t.sizes[t.number]
+		total += t.Size
 	}
-	var mu sync.Mutex // s.problems, fine, read
+	var mu sync.Mutex // s.Problems, fine, read
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(scrubReaders)
 	for _, t := range targets {
@@ -259,12 +268,12 @@ func (s *scrub) deep(ctx context.Context, targets []target, fine func(name strin
 			mu.Lock()
 			defer mu.Unlock()
 			if damage != nil {
-				s.report(t.affects(), t.name, "%v", damage)
+				s.report(t.affects(), t.Name, "%v", damage)
 			} else {
-				fine(t.name)
+				fine(t.Name)
 			}
-			read += t.sizes[t.number]
-			s.progress.show("decoded %s of %s", size(read), size(total))
+			read += t.Size
+			s.show("bytes", read, total)
 			return nil
 		})
 	}
@@ -272,13 +281,13 @@ func (s *scrub) deep(ctx context.Context, targets []target, fine func(name strin
 }
 
 // pack reads one pack. damage is what is wrong with it, err why nobody can tell.
-func (s *scrub) pack(ctx context.Context, t target) (damage, err error) {
-	object, err := s.source.Bucket.Get(ctx, t.name, 0, -1)
+func (s *Scrub) pack(ctx context.Context, t Target) (damage, err error) {
+	object, err := s.Source.Bucket.Get(ctx, t.Name, 0, -1)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("missing"), nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.name, err)
+		return nil, fmt.Errorf("read %s: %w", t.Name, err)
 	}
 	p, err := pack.Open(object)
 	if err != nil {
