@@ -121,6 +121,10 @@ type Table struct {
 	// Superseded are links that were seen and not stored, because a base that covers them is on its
 	// way or already there. No chain holds them.
 	Superseded []SSTable `json:"superseded,omitempty"`
+	// Finished are the ids of bases that earlier entries hold whole and whose snapshots are still on
+	// the node. The last part of a full that begins a new Header.Base names them: else they would be
+	// taken for new snapshots, and for newer ones than this full.
+	Finished []string `json:"finished,omitempty"`
 }
 
 // Base is one table's part in a snapshot.

@@ -38,6 +38,8 @@ type Stored struct {
 	From  *Manifest
 	// Superseded: seen and named, but not stored.
 	Superseded bool
+
+	base *base // that it belongs to; nil when it is an increment
 }
 
 // Set is the pack set that holds the component c of s.
@@ -46,6 +48,7 @@ func (s Stored) Set(c Component) pack.SetID { return s.From.Keeps[c.Set].Set }
 // history is what is known of one table.
 type history struct {
 	bases      []*base
+	finished   map[string]bool // ids of bases whose entries need not be read any more
 	increments []Stored
 	barriers   []barrier
 }
@@ -93,7 +96,7 @@ func (s *State) Apply(m *Manifest) error {
 	}
 	if f := m.Body.Full; f != nil && f.Last {
 		s.ended[f.Tag] = true
-		if f.All {
+		if f.All && f.After >= s.whole.After {
 			s.whole = *f
 		}
 	}
@@ -109,12 +112,13 @@ func (s *State) Apply(m *Manifest) error {
 func (s *State) applyTable(m *Manifest, t Table) {
 	h := s.tables[t.Table]
 	if h == nil {
-		h = &history{}
+		h = &history{finished: map[string]bool{}}
 		s.tables[t.Table] = h
 	}
+	var b *base
 	into := &h.increments
 	if t.Base != nil && m.Body.Full != nil {
-		b := h.base(t.Base.ID, *m.Body.Full)
+		b = h.base(t.Base.ID, *m.Body.Full)
 		b.seq = m.Seq
 		b.complete = b.complete || t.Base.Complete
 		if t.Base.SchemaCQL != "" {
@@ -128,9 +132,12 @@ func (s *State) applyTable(m *Manifest, t Table) {
 		h.barriers = append(h.barriers, barrier{m.Seq, t.Proven})
 	}
 	for _, x := range t.SSTables {
-		st := Stored{SSTable: x, Table: t.Table, From: m}
+		st := Stored{SSTable: x, Table: t.Table, From: m, base: b}
 		*into = append(*into, st)
 		s.index(st)
+	}
+	for _, id := range t.Finished {
+		h.finished[id] = true
 	}
 	for _, x := range t.Superseded {
 		s.index(Stored{SSTable: x, Table: t.Table, From: m, Superseded: true})
@@ -171,7 +178,8 @@ func (s *State) Seq() uint64 {
 // Schema is the newest schema, nil when none was ever recorded.
 func (s *State) Schema() *Schema { return s.schema }
 
-// Whole is the newest full that holds every table the node had; its Tag is empty when there is none.
+// Whole is the full that holds every table the node had, of the newest snapshot when there are
+// several; its Tag is empty when there is none.
 func (s *State) Whole() FullPart { return s.whole }
 
 // Ended tells whether a full under tag has its last part.
@@ -179,13 +187,14 @@ func (s *State) Ended(tag string) bool { return s.ended[tag] }
 
 // Base is the lowest entry that is still needed: what Header.Base of the next entry must say.
 func (s *State) Base() uint64 {
-	switch {
-	case s.whole.Tag != "":
-		return s.whole.After + 1
-	case s.newest != nil:
-		return s.newest.Base
+	base := max(s.origin, 1)
+	if s.newest != nil {
+		base = max(base, s.newest.Base)
 	}
-	return max(s.origin, 1)
+	if s.whole.Tag != "" {
+		base = max(base, s.whole.After+1)
+	}
+	return base
 }
 
 // Find returns what is known of the SSTable whose Data.db has this fingerprint, oldest first.
@@ -193,7 +202,8 @@ func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] 
 
 // Match returns the newest entry that holds exactly the files of set, found where set was found:
 // the same names with the same fingerprints (I8). Files that the entry has and the set has not, do
-// not matter: a set that is being pruned shrinks.
+// not matter: a set that is being pruned shrinks. A base that is not complete does not count: no chain
+// has it.
 func (s *State) Match(set sstable.SSTable) (Stored, bool) {
 	for _, f := range set.Files {
 		if f.Component != sstable.Data {
@@ -201,6 +211,9 @@ func (s *State) Match(set sstable.SSTable) (Stored, bool) {
 		}
 		known := s.stored[f.Fingerprint]
 		for _, st := range slices.Backward(known) {
+			if st.base != nil && !st.base.complete {
+				continue
+			}
 			if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {
 				return st, true
 			}
@@ -219,7 +232,8 @@ func (s SSTable) holds(files []sstable.File) bool {
 	return true
 }
 
-// BaseDone tells whether the base of that id is complete, and which of its SSTables are stored.
+// BaseDone tells whether the base of that id is complete, and which of its SSTables are stored, as
+// far as that need be known of one that is complete.
 func (s *State) BaseDone(t sstable.Table, id string) (done bool, stored []Stored) {
 	if h := s.tables[t]; h != nil {
 		for _, b := range h.bases {
@@ -227,6 +241,7 @@ func (s *State) BaseDone(t sstable.Table, id string) (done bool, stored []Stored
 				return b.complete, b.sstables
 			}
 		}
+		return h.finished[id], nil
 	}
 	return false, nil
 }
@@ -249,8 +264,8 @@ func (s *State) After(tag string, bases []string) uint64 {
 	return 0
 }
 
-// Fresh tells whether no entry names a table yet.
-func (s *State) Fresh() bool { return len(s.tables) == 0 }
+// Fresh tells whether there is no entry yet but opens.
+func (s *State) Fresh() bool { return len(s.scans) == 0 }
 
 // Tables lists every table that the stretch mentions, by name.
 func (s *State) Tables() []sstable.Table {

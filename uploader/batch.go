@@ -13,29 +13,29 @@ import (
 
 // batch is one manifest in the making.
 type batch struct {
-	u       *Uploader
-	ctx     context.Context // of the call that makes this manifest; ends with close
-	cancel  context.CancelFunc
-	state   *manifest.State
-	encoder *chunker.Encoder
-	buf     []byte   // one frame, raw
-	bundle  *packSet // nil until something small comes
-	keeps   []manifest.Keep
-	at      map[pack.SetID]int // index into keeps
-	tables  map[sstable.Table]*manifest.Table
-	result  Result
+	u      *Uploader
+	ctx    context.Context // of the call that makes this manifest; ends with close
+	cancel context.CancelFunc
+	state  *manifest.State
+	bundle *packSet // nil until something small comes
+	keeps  []manifest.Keep
+	at     map[pack.SetID]int // index into keeps
+	tables map[sstable.Table]*manifest.Table
+	result Result
 }
 
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
-	encoder, err := chunker.NewEncoder(u.Level)
-	if err != nil {
-		return nil, err
+	if u.encoder == nil {
+		var err error
+		if u.encoder, err = chunker.NewEncoder(u.Level); err != nil {
+			return nil, err
+		}
+		u.frame = make([]byte, chunker.FrameSize)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	return &batch{
-		u: u, ctx: ctx, cancel: cancel, state: u.History.State(), encoder: encoder,
-		buf: make([]byte, chunker.FrameSize),
-		at:  map[pack.SetID]int{}, tables: map[sstable.Table]*manifest.Table{},
+		u: u, ctx: ctx, cancel: cancel, state: u.History.State(),
+		at: map[pack.SetID]int{}, tables: map[sstable.Table]*manifest.Table{},
 	}, nil
 }
 

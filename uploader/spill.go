@@ -35,7 +35,7 @@ func (s *spill) component(f *file, index int) error {
 	s.parts = append(s.parts, part{component: index, name: f.Component})
 	p := &s.parts[len(s.parts)-1]
 	hash := chunker.NewHasher()
-	buf := s.batch.buf
+	buf := s.batch.u.frame
 	for {
 		n, err := io.ReadFull(f, buf)
 		if n > 0 {
@@ -57,7 +57,7 @@ func (s *spill) component(f *file, index int) error {
 }
 
 func (s *spill) frame(p *part, raw []byte) error {
-	f, err := s.batch.encoder.Encode(raw)
+	f, err := s.batch.u.encoder.Encode(raw)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -50,6 +51,10 @@ type Uploader struct {
 	// Progress is told of every SSTable that was stored; nil for nobody.
 	Progress func(Progress)
 	Now      func() time.Time
+
+	// For all batches, one after the other.
+	encoder *chunker.Encoder
+	frame   []byte // raw
 }
 
 // Progress is how far a pass has come.
@@ -98,7 +103,7 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 			return b.result, err
 		}
 		p.done(set)
-		if b.result.More = u.partOver(began) && i < len(w.SSTables)-1; b.result.More {
+		if b.result.More = b.partOver(began) && i < len(w.SSTables)-1; b.result.More {
 			break
 		}
 	}
@@ -108,7 +113,7 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	for t, proven := range w.Proven {
 		b.table(t).Proven = proven
 	}
-	if b.empty() {
+	if b.empty() && !w.First {
 		return b.result, nil
 	}
 	return b.result, b.commit(manifest.Increment, body)
@@ -116,6 +121,7 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 
 // Increment is what one scan found in backups/.
 type Increment struct {
+	First      bool      // the first entry of a history: it is committed even if it says nothing
 	AsOf       time.Time // when the scan ended
 	SSTables   []sstable.SSTable
 	Superseded []sstable.SSTable // to be named, not stored
@@ -126,13 +132,18 @@ type Increment struct {
 
 // Full is a snapshot to be stored.
 type Full struct {
-	Part    manifest.FullPart // Last is set by the uploader
-	Tables  []Base
-	Pending []string // other snapshots, not this one
-	Node    *manifest.Node
-	Schema  *manifest.Schema
-	// Superseded are links in backups/ that the new bases cover, named in the last part.
+	Part   manifest.FullPart // Last is set by the uploader
+	Tables []Base
+	// Snapshot is all that the node has under the tag, of tables that are stored already too: old
+	// bundles are weighed by it.
+	Snapshot []sstable.SSTable
+	Pending  []string // other snapshots, not this one
+	Node     *manifest.Node
+	Schema   *manifest.Schema
+	// Superseded are links in backups/ that the new bases cover, Finished the ids of bases that are
+	// stored and whose snapshots are still there; both are named in the last part.
 	Superseded []sstable.SSTable
+	Finished   map[sstable.Table][]string
 	// Final: Tables are all that the snapshot holds, so the full ends with this call.
 	Final bool
 }
@@ -174,7 +185,7 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 				whole = whole && ok
 			}
 			p.done(set)
-			if b.result.More = u.partOver(began); b.result.More {
+			if b.result.More = b.partOver(began); b.result.More {
 				return b.result, b.commit(manifest.Full, f.body(u.Now(), false))
 			}
 		}
@@ -187,6 +198,9 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 		for _, set := range f.Superseded {
 			b.supersede(set)
 		}
+		for t, ids := range f.Finished {
+			b.table(t).Finished = ids
+		}
 	}
 	if b.empty() && !last {
 		return b.result, nil
@@ -194,8 +208,10 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 	return b.result, b.commit(manifest.Full, f.body(u.Now(), last))
 }
 
-func (u *Uploader) partOver(began time.Time) bool {
-	return u.PartEvery > 0 && u.Now().Sub(began) >= u.PartEvery
+// partOver tells whether it is time to commit. A part that would hold nothing goes on: what can't be
+// read must not hold up the rest.
+func (b *batch) partOver(began time.Time) bool {
+	return b.u.PartEvery > 0 && b.u.Now().Sub(began) >= b.u.PartEvery && !b.empty()
 }
 
 // body is what every part of f says. asOf falls back to now where nobody knows when the snapshot
@@ -207,7 +223,11 @@ func (f Full) body(now time.Time, last bool) manifest.Body {
 	if asOf.IsZero() {
 		asOf = now
 	}
-	return manifest.Body{AsOf: asOf, Node: f.Node, Schema: f.Schema, Full: &part, Pending: f.Pending}
+	pending := f.Pending
+	if !last {
+		pending = append(slices.Clone(pending), part.Tag)
+	}
+	return manifest.Body{AsOf: asOf, Node: f.Node, Schema: f.Schema, Full: &part, Pending: pending}
 }
 
 func (f Full) sstables() (all []sstable.SSTable) {
@@ -222,14 +242,12 @@ func (f Full) sstables() (all []sstable.SSTable) {
 func worthKeeping(state *manifest.State, f Full) map[pack.SetID]bool {
 	live := map[pack.SetID]int64{}
 	keeps := map[pack.SetID]manifest.Keep{}
-	for _, base := range f.Tables {
-		for _, set := range base.SSTables {
-			for _, file := range set.Files {
-				if st, c, ok := durable(state, set, file); ok {
-					k := st.From.Keeps[c.Set]
-					keeps[k.Set] = k
-					live[k.Set] += c.Size
-				}
+	for _, set := range f.Snapshot {
+		for _, file := range set.Files {
+			if st, c, ok := durable(state, set, file); ok {
+				k := st.From.Keeps[c.Set]
+				keeps[k.Set] = k
+				live[k.Set] += c.Size
 			}
 		}
 	}

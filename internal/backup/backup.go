@@ -4,6 +4,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ type Node struct {
 	Now     func() time.Time
 
 	clearedAt map[string]time.Time // our snapshots, by tag
+	// notes are those of our snapshots as they were before the newest scan: of one that had
+	// succeeded by then, the scan saw every table.
+	notes map[string]note
 }
 
 // clearAgain is how long a snapshot that nodetool left in place is let be.
@@ -124,12 +128,11 @@ func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, sn
 
 // Full takes a snapshot of every table, or of those named, and stores it. A snapshot that is there
 // already under tag, and is known to have succeeded, is stored as it is; one that did not is cleared
-// first. A history that is new begins with the full: what is in backups/ by then is older than every
-// base there will be, so it is named and not stored.
+// first. A history that is new begins with what there was before the snapshot, see begin.
 func (n *Node) Full(ctx context.Context, tag string, tables []string) (Report, error) {
 	pass := n.Pass
-	if n.Uploader.History.State().Fresh() && len(tables) == 0 {
-		pass = n.cover
+	if n.Uploader.History.State().Fresh() {
+		pass = func(ctx context.Context) (Report, error) { return n.begin(ctx, tag, len(tables) == 0) }
 	}
 	r, err := pass(ctx)
 	if err != nil {
@@ -149,7 +152,7 @@ func (n *Node) Full(ctx context.Context, tag string, tables []string) (Report, e
 
 // ensure makes the snapshot unless it is there.
 func (n *Node) ensure(ctx context.Context, l watcher.Listing, tag string, tables []string) error {
-	there := slices.ContainsFunc(l.Snapshots, func(w watcher.Snapshot) bool { return w.Tag == tag })
+	there := contains(l, tag)
 	if there && n.note(tag).ok() {
 		return nil
 	}
@@ -173,15 +176,19 @@ func (r *Report) merge(next Report) {
 	*r = next
 }
 
-// cover names what is in backups/ before the first full.
-func (n *Node) cover(ctx context.Context) (Report, error) {
+// begin makes the first entry of a history that begins with a full, even if there is nothing to say:
+// from then on not the clock but the history tells what came before the snapshot. What is in backups/
+// is older than a snapshot of all tables that is yet to be taken, so it is named and not stored.
+func (n *Node) begin(ctx context.Context, tag string, all bool) (Report, error) {
 	r, p, err := n.look(ctx)
-	if err != nil || len(p.news) == 0 {
+	if err != nil {
 		return r, err
 	}
-	res, err := n.Uploader.Increment(ctx, uploader.Increment{
-		AsOf: r.Scan.Ended, Superseded: p.news, Pending: tags(p.snapshots),
-	})
+	first := uploader.Increment{First: true, AsOf: r.Scan.Ended, Pending: tags(p.snapshots)}
+	if all && !contains(r.Scan, tag) {
+		first.Superseded = p.news
+	}
+	res, err := n.Uploader.Increment(ctx, first)
 	r.Result = r.Plus(res)
 	return r, err
 }
@@ -190,6 +197,9 @@ func (n *Node) look(ctx context.Context) (Report, plan, error) {
 	// A commit in doubt changes what is new.
 	if err := n.Uploader.History.Settle(ctx); err != nil {
 		return Report{}, plan{}, err
+	}
+	if n.Snapshots != nil {
+		n.notes = n.Snapshots.notes()
 	}
 	l, err := watcher.Scan(ctx, n.DataDirs)
 	if err != nil {
@@ -210,7 +220,7 @@ func (n *Node) take(ctx context.Context, r *Report, s step, node *manifest.Node,
 		})
 	} else {
 		f := n.full(*s.snapshot, r.Scan, s.pending)
-		f.Node, f.Schema = node, schema
+		f.Node, f.Schema = node, cmp.Or(schema, n.Uploader.History.State().Schema())
 		res, err = n.Uploader.Store(ctx, f)
 	}
 	r.Result = r.Plus(res)
@@ -227,6 +237,9 @@ func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full 
 		Pending: slices.DeleteFunc(slices.Clone(pending), func(t string) bool { return t == s.tag }),
 		Final:   s.final,
 	}
+	for _, w := range s.all {
+		f.Snapshot = append(f.Snapshot, w.SSTables...)
+	}
 	for _, t := range s.tables {
 		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
 		if note.ok() {
@@ -240,16 +253,13 @@ func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full 
 				f.Superseded = append(f.Superseded, set)
 			}
 		}
+		f.Finished = finished(state, l, s.tag)
 	}
 	return f
 }
 
-func (n *Node) note(tag string) note {
-	if n.Snapshots == nil || !Own(tag) {
-		return note{Tag: tag}
-	}
-	return n.Snapshots.note(tag)
-}
+// note is what is known of the snapshot called tag: nothing, if sstash did not take it.
+func (n *Node) note(tag string) note { return n.notes[tag] }
 
 // describe goes on without an answer, but not with the answer of another node.
 func (n *Node) describe(ctx context.Context, r *Report) (*manifest.Node, *manifest.Schema, error) {
@@ -294,24 +304,20 @@ func (n *Node) prune(ctx context.Context, r *Report) error {
 	return nil
 }
 
-// clear removes our snapshots that are stored whole. What nodetool leaves behind is reported and not
+// clear removes our snapshots that have served. What nodetool leaves behind is reported and not
 // tried again for a while: Cassandra 5.0.8 does not see snapshots in a keyspace called backups, and
 // we remove nothing ourselves (I8).
 func (n *Node) clear(ctx context.Context, r *Report) {
-	if n.Snapshots == nil {
+	if n.Snapshots == nil || r.Scan.Partial() {
 		return
 	}
 	state := n.Uploader.History.State()
 	left := map[string]string{} // a table that has files of it, by tag
-	open := map[string]bool{}
 	for _, w := range r.Scan.Snapshots {
-		if stored, _ := state.BaseDone(w.Table, baseID(w)); !stored && !leftover(w, state) {
-			open[w.Tag] = true
-		}
 		left[w.Tag] = fmt.Sprintf("%s.%s", w.Table.Keyspace, w.Table.Name)
 	}
 	for tag, table := range left {
-		if !Own(tag) || open[tag] || !n.ended(tag) {
+		if !Own(tag) || !n.ended(tag) || !served(state, r.Scan, tag) {
 			continue
 		}
 		if n.tried(tag) {

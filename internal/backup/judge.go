@@ -16,7 +16,7 @@ type ready struct {
 	made   time.Time
 	tables []readyTable
 	all    []watcher.Snapshot // the tables of the tag, stored ones too
-	// final: every table that the node has under the tag is stored or ready.
+	// final: every table that the node has under the tag was seen, and is stored or ready.
 	final bool
 }
 
@@ -68,7 +68,7 @@ func (r *Report) hold(v watcher.Verdict, path string) bool {
 func (n *Node) judgeSnapshots(r *Report, snapshots []snapshot) []ready {
 	var found []ready
 	for _, s := range snapshots {
-		rd := ready{tag: s.tag, made: s.made(), all: s.tables, final: true}
+		rd := ready{tag: s.tag, made: s.made(), all: s.tables, final: !r.Scan.Partial()}
 		if note := n.note(s.tag); note.ok() {
 			rd.begun = note.Began
 		} else if !note.Began.IsZero() {

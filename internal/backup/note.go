@@ -68,13 +68,18 @@ func (s Snapshots) Clear(ctx context.Context, tag string) error {
 	return err
 }
 
-func (s Snapshots) note(tag string) note {
-	var n note
-	b, err := os.ReadFile(s.path(tag))
-	if err != nil || json.Unmarshal(b, &n) != nil || n.Tag != tag {
-		return note{Tag: tag}
+// notes are all notes by tag. What can't be read is as good as lost.
+func (s Snapshots) notes() map[string]note {
+	found := map[string]note{}
+	files, _ := os.ReadDir(s.Dir)
+	for _, f := range files {
+		var n note
+		b, err := os.ReadFile(filepath.Join(s.Dir, f.Name()))
+		if err == nil && json.Unmarshal(b, &n) == nil && f.Name() == n.Tag+".json" {
+			found[n.Tag] = n
+		}
 	}
-	return n
+	return found
 }
 
 func (s Snapshots) path(tag string) string { return filepath.Join(s.Dir, tag+".json") }

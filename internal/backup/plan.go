@@ -111,7 +111,10 @@ func order(sets []sstable.SSTable, snapshots []ready, seen []string, fresh bool,
 		}
 		return steps
 	}
-	var begun []string
+	// Those that are not ready have begun, nobody knows when.
+	begun := slices.DeleteFunc(slices.Clone(seen), func(tag string) bool {
+		return slices.ContainsFunc(snapshots, func(r ready) bool { return r.tag == tag })
+	})
 	for i, sn := range snapshots {
 		var before []sstable.SSTable
 		limit := sn.began().Add(-slack).UnixNano()
@@ -147,4 +150,35 @@ func partition(sets []sstable.SSTable, first func(sstable.SSTable) bool) (yes, n
 		}
 	}
 	return yes, no
+}
+
+// finished are the bases of other snapshots than tag that are on the node and need not be stored.
+func finished(s *manifest.State, l watcher.Listing, tag string) map[sstable.Table][]string {
+	ids := map[sstable.Table][]string{}
+	for _, w := range l.Snapshots {
+		if done, _ := s.BaseDone(w.Table, baseID(w)); w.Tag != tag && (done || leftover(w, s)) {
+			ids[w.Table] = append(ids[w.Table], baseID(w))
+		}
+	}
+	return ids
+}
+
+// served tells whether a snapshot of ours is not needed any more: every table of it is stored, or a
+// full that began later is whole.
+func served(s *manifest.State, l watcher.Listing, tag string) bool {
+	var ids []string
+	stored := true
+	for _, w := range l.Snapshots {
+		if w.Tag == tag {
+			done, _ := s.BaseDone(w.Table, baseID(w))
+			stored = stored && (done || leftover(w, s))
+			ids = append(ids, baseID(w))
+		}
+	}
+	return stored || s.Whole().Tag != "" && s.After(tag, ids) < s.Whole().After
+}
+
+// contains tells whether the node has a snapshot called tag.
+func contains(l watcher.Listing, tag string) bool {
+	return slices.ContainsFunc(l.Snapshots, func(w watcher.Snapshot) bool { return w.Tag == tag })
 }

@@ -119,7 +119,7 @@ func (w *Writer) commit(ctx context.Context, m *manifest.Manifest) (*manifest.Ma
 	m.Cluster, m.HostID, m.Writer = w.id.Cluster, w.id.HostID, w.nonce
 	m.Base = w.state.Base()
 	if f := m.Body.Full; f != nil && f.All && f.Last {
-		m.Base = f.After + 1
+		m.Base = max(m.Base, f.After+1)
 	}
 	if prev := w.state.Newest(); prev != nil {
 		m.Previous = prev.Sum
