@@ -10,7 +10,7 @@ import (
 // later than At so that a cluster does not flush and upload all at once.
 type Full struct {
 	Every  time.Duration // 0: never
-	At     time.Duration // since midnight, in Location
+	At     time.Duration // since midnight, UTC
 	Spread time.Duration
 }
 
@@ -28,15 +28,16 @@ func (f Full) Slot(now time.Time) time.Time {
 }
 
 // Due is when the full after last (zero: there was none) is due on the node called host. A node
-// without any full is due at once.
+// without any full is due at once, and so is one whose last was taken by a clock that was ahead: it
+// would seem to be recent for too long.
 func (f Full) Due(last, now time.Time, host string) time.Time {
 	if f.Every <= 0 {
 		return time.Time{}
 	}
-	if last.IsZero() {
+	slot := f.Slot(now)
+	if last.IsZero() || !last.Before(slot.Add(f.Every)) {
 		return now
 	}
-	slot := f.Slot(now)
 	if !last.Before(slot) {
 		slot = slot.Add(f.Every)
 	}
@@ -57,9 +58,10 @@ func Tag(prefix string, slot time.Time) string {
 	return prefix + slot.UTC().Format("20060102T150405Z")
 }
 
-// Commit is when the next commit may happen: at once after quiet, else Every after the last one.
+// Commit is when the next commit may happen: at once after quiet, else every after the last one, and
+// never later than every from now.
 func Commit(last time.Time, every time.Duration, now time.Time) time.Time {
-	if next := last.Add(every); next.After(now) {
+	if next := last.Add(every); next.After(now) && !last.After(now) {
 		return next
 	}
 	return now
