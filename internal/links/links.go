@@ -41,46 +41,80 @@ type Kept struct {
 	Why  string
 }
 
-// Prune unlinks the files of set that stored names. It goes on past files that have changed or
-// vanished, and returns what it left. The caller holds stored from a durable manifest. Data.db goes
+// Prune unlinks the files of set that stored names, all or none: a set of which a file has changed is
+// not what is stored any more, and what would be left of it no scan would take for an SSTable. It
+// returns what is not as stored says. The caller holds stored from a durable manifest. Data.db goes
 // last: as long as it is there, what an interrupted prune left is recognised as the same SSTable.
 func Prune(ctx context.Context, set sstable.SSTable, stored manifest.SSTable) (Freed, []Kept, error) {
-	var freed Freed
-	var kept []Kept
 	if !isBackups(set) {
-		return freed, nil, fmt.Errorf("%s: %w", filepath.Join(set.DataDir, set.Dir), ErrNotBackups)
+		return Freed{}, nil, fmt.Errorf("%s: %w", filepath.Join(set.DataDir, set.Dir), ErrNotBackups)
 	}
 	root, err := descend(set.DataDir, set.Dir)
 	if err != nil {
-		return freed, nil, fmt.Errorf("open %s: %w", set.Dir, err)
+		return Freed{}, nil, fmt.Errorf("open %s: %w", set.Dir, err)
 	}
 	defer root.Close()
-	for _, f := range dataLast(set.Files) {
-		if err := ctx.Err(); err != nil {
+	p := pruning{root, set, stored}
+	var kept []Kept
+	for _, f := range set.Files {
+		k, _, err := p.check(ctx, f)
+		if err != nil {
+			return Freed{}, kept, err
+		}
+		kept = append(kept, k...)
+	}
+	if len(kept) > 0 {
+		return Freed{}, kept, nil
+	}
+	return p.unlink(ctx)
+}
+
+// pruning is one set being unlinked, with its directory open.
+type pruning struct {
+	root   *os.Root
+	set    sstable.SSTable
+	stored manifest.SSTable
+}
+
+func (p pruning) unlink(ctx context.Context) (freed Freed, kept []Kept, err error) {
+	for _, f := range dataLast(p.set.Files) {
+		// Again, for the first look was a while ago.
+		kept, there, err := p.check(ctx, f)
+		if err != nil || len(kept) > 0 {
 			return freed, kept, err
 		}
-		name := set.Stem + "-" + f.Component
-		c, ok := stored.Component(f.Component)
-		if !ok {
-			kept = append(kept, Kept{filepath.Join(set.Dir, name), "no manifest names it"})
+		if !there {
 			continue
 		}
-		switch why, err := changed(root, name, c); {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-			return freed, kept, fmt.Errorf("check %s: %w", filepath.Join(set.Dir, name), err)
-		case why != "":
-			kept = append(kept, Kept{filepath.Join(set.Dir, name), why})
-			continue
-		}
-		if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return freed, kept, fmt.Errorf("unlink %s: %w", filepath.Join(set.Dir, name), err)
+		name := p.set.Stem + "-" + f.Component
+		if err := p.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return freed, nil, fmt.Errorf("unlink %s: %w", filepath.Join(p.set.Dir, name), err)
 		}
 		freed.Files++
-		freed.Bytes += c.Size
+		freed.Bytes += f.Size
 	}
-	return freed, kept, nil
+	return freed, nil, nil
+}
+
+// check returns f if it is not the file that is stored, and else whether it is there.
+func (p pruning) check(ctx context.Context, f sstable.File) (kept []Kept, there bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	path := p.set.Rel(f.Component)
+	c, ok := p.stored.Component(f.Component)
+	if !ok {
+		return []Kept{{path, "no manifest names it"}}, true, nil
+	}
+	switch why, err := changed(p.root, filepath.Base(path), c); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, false, nil
+	case err != nil:
+		return nil, true, fmt.Errorf("check %s: %w", path, err)
+	case why != "":
+		return []Kept{{path, why}}, true, nil
+	}
+	return nil, true, nil
 }
 
 // descend opens dir below dataDir and follows no symbolic link on the way: os.Root alone would
