@@ -85,6 +85,15 @@ type Failure struct {
 	Err     error
 }
 
+// Mismatches counts frames that did not come back from the compressor as they went in, and were
+// stored uncompressed. Anything but 0 means a broken compressor or machine, and must be reported.
+func (u *Uploader) Mismatches() uint64 {
+	if u.encoder == nil {
+		return 0
+	}
+	return u.encoder.Mismatches
+}
+
 // Increment stores the sets of w and commits one manifest, or none when there is nothing to say.
 // After PartEvery it commits what it has and returns with More set; the rest is found again by the
 // next scan. An error means that the commit did not happen, or that nobody knows (see

@@ -224,6 +224,10 @@ func (n *Node) take(ctx context.Context, r *Report, s step, node *manifest.Node,
 		res, err = n.Uploader.Store(ctx, f)
 	}
 	r.Result = r.Plus(res)
+	if bad := n.Uploader.Mismatches(); bad > 0 {
+		r.Problems = append(r.Problems, fmt.Errorf("%d frames did not decompress to what was compressed and were stored as they are: "+
+			"the compressor or this machine's memory is broken", bad))
+	}
 	return err
 }
 
