@@ -28,8 +28,7 @@ import (
 )
 
 const (
-	// packTarget is how large a pack grows. While packs are in flight, each is in memory twice (ours
-	// and the client's).
+	// packTarget is how large a pack grows. Memory holds the one being filled and those in flight.
 	packTarget = 16 << 20
 	// ownSet is the stored size from which an SSTable has its own pack set.
 	ownSet = 8 << 20
