@@ -104,7 +104,7 @@ type point struct {
 
 func newWorld(t *testing.T, store bucket.Bucket, db *database) *world {
 	w := &world{t: t, clock: db.clock, db: db, store: store, state: filepath.Join(db.temp, "state"), wait: time.Second, prune: true, between: func() {}}
-	w.guard = &guard{Bucket: store, w: w, durable: map[inode]bool{}, pruned: map[inode]string{}}
+	w.guard = &guard{Bucket: store, w: w, durable: map[inode]bool{}, pruned: map[inode]string{}, committed: func() {}}
 	w.fault = &buckettest.Fault{Bucket: w.guard}
 	w.tool = newTool(t, db)
 	t.Cleanup(w.stop)
@@ -262,7 +262,10 @@ func (w *world) settle() (sum Report) {
 		}
 		w.clock.advance(2 * w.wait)
 	}
-	w.points = append(w.points, point{w.node.Uploader.History.State().Seq(), w.db.acked()})
+	// Before the first full there is no point that has what was there before sstash.
+	if s := w.node.Uploader.History.State(); s.Whole().Tag != "" || w.node.Snapshots == nil {
+		w.points = append(w.points, point{s.Seq(), w.db.acked()})
+	}
 	return sum
 }
 
@@ -288,6 +291,8 @@ type guard struct {
 	mu      sync.Mutex
 	durable map[inode]bool   // files whose content some manifest names
 	pruned  map[inode]string // what was unlinked, and where it was
+	// committed is called when a manifest is durable.
+	committed func()
 }
 
 func (g *guard) Put(ctx context.Context, name string, data []byte) error {
@@ -308,6 +313,12 @@ func (g *guard) Put(ctx context.Context, name string, data []byte) error {
 	if err := g.Bucket.Put(ctx, name, data); err != nil {
 		return err
 	}
+	g.note(m)
+	g.committed()
+	return nil
+}
+
+func (g *guard) note(m *manifest.Manifest) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, t := range m.Body.Tables {
@@ -317,7 +328,6 @@ func (g *guard) Put(ctx context.Context, name string, data []byte) error {
 			}
 		}
 	}
-	return nil
 }
 
 func (g *guard) Delete(_ context.Context, name string) error {
