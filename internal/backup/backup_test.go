@@ -7,7 +7,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sstash/sstash/internal/bucket/buckettest"
 	"github.com/sstash/sstash/internal/fixtures"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -20,7 +19,7 @@ func TestFixtureTreesAreStoredWhole(t *testing.T) {
 			t.Parallel()
 			db := newDatabase(t, t.TempDir(), newClock(), nil, 0)
 			db.dirs = fixtures.DataDirs(fixtures.Unpack(t, variant))
-			w := newWorld(t, &buckettest.Memory{}, db)
+			w := newWorld(t, newMemory(), db)
 			w.prune = false
 			w.open()
 			w.node.Snapshots = nil

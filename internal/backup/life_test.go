@@ -75,7 +75,7 @@ func (w *world) live(steps []scene) *archive {
 }
 
 func TestLife(t *testing.T) {
-	w := newWorld(t, &buckettest.Memory{}, newDatabase(t, t.TempDir(), newClock(), realSSTables(t), 1))
+	w := newWorld(t, newMemory(), newDatabase(t, t.TempDir(), newClock(), realSSTables(t), 1))
 	w.cached = true
 	a := w.live(life())
 	t.Logf("%d operations, %d manifests, %d objects", w.fault.Count(), len(a.manifests), len(a.sizes))
@@ -98,7 +98,7 @@ func TestEveryOperationGoesWrong(t *testing.T) {
 			t.Parallel()
 			for first := 1; first <= c.every; first++ {
 				t.Run(fmt.Sprint(first), func(t *testing.T) {
-					w := newWorld(t, &buckettest.Memory{}, newDatabase(t, inMemory(t), newClock(), real, 1))
+					w := newWorld(t, newMemory(), newDatabase(t, inMemory(t), newClock(), real, 1))
 					w.cached, w.forget, w.wait = c.cached, !c.cached, 0
 					w.goWrong(c.kind, first, c.every)
 					w.between = func() {

@@ -15,7 +15,7 @@ import (
 // Each of these lives tries to make a base and the increments after it leave a row out.
 
 func newSmallWorld(t *testing.T) *world {
-	return newWorld(t, &buckettest.Memory{}, newDatabase(t, inMemory(t), newClock(), nil, 1))
+	return newWorld(t, newMemory(), newDatabase(t, inMemory(t), newClock(), nil, 1))
 }
 
 // wantNewest checks that a restore of the newest entry brings back everything acknowledged, once the

@@ -156,7 +156,7 @@ func (w *world) open() {
 		w.node = w.newNode(h)
 		return nil
 	})
-	if w.fault.At == 0 {
+	if w.every > 0 && w.fault.At == 0 {
 		w.arm(w.every)
 	}
 }
@@ -484,3 +484,5 @@ func packNames(m *manifest.Manifest) (names []string) {
 	slices.Sort(names)
 	return names
 }
+
+func newMemory() *buckettest.Memory { return &buckettest.Memory{} }
