@@ -59,6 +59,9 @@ func readArchive(t *testing.T, b bucket.Bucket) *archive {
 	}
 	all := manifest.NewState()
 	for _, m := range a.manifests {
+		if m.Previous.IsZero() {
+			all = manifest.NewStateAfter(m.Seq - 1)
+		}
 		if err := all.Apply(m); err != nil {
 			t.Errorf("I4: %v", err)
 		}

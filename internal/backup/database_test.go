@@ -37,6 +37,7 @@ type database struct {
 	holds map[digest][]int // rows by the SHA-256 of Data.db
 	paths map[string]inode // every file that must be there
 	ever  map[inode]digest // content of every file that ever was
+	away  string           // the one of paths that is not there just now
 }
 
 type (

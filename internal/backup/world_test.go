@@ -78,8 +78,11 @@ type world struct {
 	guard *guard
 	fault *buckettest.Fault
 	every int // see goWrong
-	kind  buckettest.Kind
-	tool  *tool
+	// damaged is the entry that can't be read any more.
+	damaged   uint64
+	startOver bool
+	kind      buckettest.Kind
+	tool      *tool
 
 	state  string // the state directory
 	cached bool   // the process uses it for manifests
@@ -126,7 +129,11 @@ func (b wire) Put(ctx context.Context, name string, data []byte) error {
 }
 
 func (b wire) Get(ctx context.Context, name string, off, n int64) ([]byte, error) {
-	return b.w.fault.Get(ctx, name, off, n)
+	data, err := b.w.fault.Get(ctx, name, off, n)
+	if b.w.damaged > 0 && name == history.Name(prefix, b.w.damaged) && err == nil {
+		data[len(data)/2]++
+	}
+	return data, err
 }
 
 func (b wire) List(ctx context.Context, prefix, after string) iter.Seq2[bucket.Object, error] {
@@ -149,7 +156,7 @@ func (w *world) open() {
 		}
 		h, err := history.OpenWriter(ctx, history.Reader{Bucket: wire{w}, Prefix: prefix, Cache: w.cache},
 			history.Identity{Cluster: "c", HostID: "h"}, manifest.Body{Writer: &manifest.Writer{Host: "node"}},
-			history.WriterOptions{Now: w.clock.Now})
+			history.WriterOptions{Now: w.clock.Now, StartOver: w.startOver})
 		if err != nil {
 			return err
 		}
@@ -343,7 +350,7 @@ func (g *guard) verify() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for path, id := range db.paths {
-		if !strings.Contains(path, "/backups/") {
+		if !strings.Contains(path, "/backups/") || path == db.away {
 			continue
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
