@@ -195,10 +195,10 @@ func (r Rows) Diff(got Rows) string {
 		}
 		fmt.Fprintf(&b, "%s: %d rows, want %d: %d missing, %d extra\n", table, len(got[table]), len(want), len(missing), len(extra))
 		for _, m := range missing[:min(3, len(missing))] {
-			fmt.Fprintf(&b, "  missing %s\n", m)
+			fmt.Fprintf(&b, "  missing %.200s\n", m)
 		}
 		for _, e := range extra[:min(3, len(extra))] {
-			fmt.Fprintf(&b, "  extra   %s\n", e)
+			fmt.Fprintf(&b, "  extra   %.200s\n", e)
 		}
 	}
 	return b.String()

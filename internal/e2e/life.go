@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"github.com/dustin/go-humanize"
 
 	"github.com/sstash/sstash/internal/cassandratest"
@@ -64,88 +65,122 @@ func (l *Life) Run(ctx context.Context) error {
 // backedUp fills the node while the service runs, kills that in between, and returns every row and
 // the last status.
 func (l *Life) backedUp(ctx context.Context, node *cassandratest.Node, svc *Sstash) (Rows, status.Status, error) {
-	var st status.Status
 	session, err := node.Session()
 	if err != nil {
-		return nil, st, err
+		return nil, status.Status{}, err
 	}
 	defer session.Close()
 	if err := CreateSchema(session); err != nil {
-		return nil, st, err
+		return nil, status.Status{}, err
 	}
-	round := 0
-	load := func() error {
-		defer func() { round++ }()
-		return Load(ctx, session, round, l.Rows/4)
+	p := &past{Life: l, node: node, svc: svc, session: session}
+	for _, stage := range []func(context.Context) error{p.full, p.flushed, p.killed, p.pruned} {
+		if err := stage(ctx); err != nil {
+			if svc.cmd != nil {
+				svc.Kill()
+			}
+			return nil, p.last, err
+		}
 	}
-	flush := func() error { _, err := node.RunNodetool(ctx, "flush"); return err }
-
-	if err := load(); err != nil {
-		return nil, st, err
-	}
-	l.say("%d rows in %d tables; starting sstash run: its first full snapshot is due at once", l.Rows/4, len(Tables()))
-	if err := svc.Start(); err != nil {
-		return nil, st, err
-	}
-	defer func() { svc.Kill() }()
-	began := time.Now()
-	if st, err = svc.Until(ctx, func(s status.Status) bool { return !s.LastFull.IsZero() }); err != nil {
-		return nil, st, err
-	}
-	l.say("full snapshot durable after %s; %s stored", since(began), size(st.BucketBytes))
-
-	if err := load(); err != nil {
-		return nil, st, err
-	}
-	if err := flush(); err != nil {
-		return nil, st, err
-	}
-	began = time.Now()
-	if st, err = svc.Covered(ctx); err != nil {
-		return nil, st, err
-	}
-	l.say("more rows, a flush: durable %s after the flush ended", since(began))
-
-	if err := load(); err != nil {
-		return nil, st, err
-	}
-	if err := flush(); err != nil {
-		return nil, st, err
-	}
-	svc.Kill()
-	l.say("kill -9 of sstash right after another flush")
-	if err := load(); err != nil {
-		return nil, st, err
-	}
-	if err := flush(); err != nil {
-		return nil, st, err
-	}
-	began = time.Now()
-	if err := svc.Start(); err != nil {
-		return nil, st, err
-	}
-	if st, err = svc.Until(ctx, func(s status.Status) bool { return s.CoveredUntil.After(began) && s.LinksPrunableBytes == 0 }); err != nil {
-		return nil, st, err
-	}
-	l.say("restarted: caught up after %s; %s stored, every durable link is freed", since(began), size(st.BucketBytes))
-	if _, err := svc.Command(ctx, "links", "prune", "--superseded", "--yes"); err != nil {
-		return nil, st, err
-	}
-	if st, err = svc.Until(ctx, func(s status.Status) bool { return s.LinksBytes == 0 }); err != nil {
-		return nil, st, err
-	}
-	l.say("links prune --superseded: backups/ is empty, the links older than the first full are gone too")
 	want, err := Dump(ctx, session, Tables())
 	if err != nil {
-		return nil, st, err
+		return nil, p.last, err
 	}
 	l.say("%d rows read from the node, to be compared", want.Count())
-	began = time.Now()
+	began := time.Now()
 	if err := svc.Stop(ctx); err != nil {
-		return nil, st, fmt.Errorf("stop the service: %w", err)
+		return nil, p.last, fmt.Errorf("stop the service: %w", err)
 	}
 	l.say("SIGTERM: ended after %s", since(began))
-	return want, st, l.sizes(node)
+	return want, p.last, l.sizes(node)
+}
+
+// past is what a node goes through before it is lost.
+type past struct {
+	*Life
+	node    *cassandratest.Node
+	svc     *Sstash
+	session *gocql.Session
+	round   int
+	last    status.Status
+}
+
+func (p *past) load(ctx context.Context) error {
+	defer func() { p.round++ }()
+	return Load(ctx, p.session, p.round, p.Rows/4)
+}
+
+func (p *past) loadAndFlush(ctx context.Context) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	_, err := p.node.RunNodetool(ctx, "flush")
+	return err
+}
+
+func (p *past) until(ctx context.Context, want func(status.Status) bool) (err error) {
+	p.last, err = p.svc.Until(ctx, want)
+	return err
+}
+
+func (p *past) full(ctx context.Context) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	p.say("%d rows in %d tables; starting sstash run: its first full snapshot is due at once", p.Rows/4, len(Tables()))
+	began := time.Now()
+	if err := p.svc.Start(); err != nil {
+		return err
+	}
+	if err := p.until(ctx, func(s status.Status) bool { return !s.LastFull.IsZero() }); err != nil {
+		return err
+	}
+	p.say("full snapshot durable after %s; %s stored", since(began), size(p.last.BucketBytes))
+	return nil
+}
+
+func (p *past) flushed(ctx context.Context) error {
+	if err := p.loadAndFlush(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := p.until(ctx, func(s status.Status) bool { return s.CoveredUntil.After(began) && s.QueueFiles == 0 }); err != nil {
+		return err
+	}
+	p.say("more rows, a flush: durable %s after the flush ended", since(began))
+	return nil
+}
+
+func (p *past) killed(ctx context.Context) error {
+	if err := p.loadAndFlush(ctx); err != nil {
+		return err
+	}
+	p.svc.Kill()
+	p.say("kill -9 of sstash right after another flush")
+	if err := p.loadAndFlush(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := p.svc.Start(); err != nil {
+		return err
+	}
+	err := p.until(ctx, func(s status.Status) bool { return s.CoveredUntil.After(began) && s.LinksPrunableBytes == 0 })
+	if err != nil {
+		return err
+	}
+	p.say("restarted: caught up after %s; %s stored, every durable link is freed", since(began), size(p.last.BucketBytes))
+	return nil
+}
+
+func (p *past) pruned(ctx context.Context) error {
+	if _, err := p.svc.Command(ctx, "links", "prune", "--superseded", "--yes"); err != nil {
+		return err
+	}
+	if err := p.until(ctx, func(s status.Status) bool { return s.LinksBytes == 0 }); err != nil {
+		return err
+	}
+	p.say("links prune --superseded: backups/ is empty, the links older than the first full are gone too")
+	return nil
 }
 
 // sizes says what the directories of the bucket and of the node hold.

@@ -173,9 +173,3 @@ func (s *Sstash) Until(ctx context.Context, want func(status.Status) bool) (stat
 		}
 	}
 }
-
-// Covered waits until everything that was linked by now is durable.
-func (s *Sstash) Covered(ctx context.Context) (status.Status, error) {
-	now := time.Now()
-	return s.Until(ctx, func(st status.Status) bool { return st.CoveredUntil.After(now) && st.QueueFiles == 0 })
-}
