@@ -193,12 +193,7 @@ func TestNodetoolGoesWrong(t *testing.T) {
 			w := newSmallWorld(t)
 			w.wait = 0
 			w.between = func() { w.db.flush(users); w.settle() }
-			w.tool.fail = func(string) trouble {
-				if w.tool.calls == at {
-					return how
-				}
-				return none
-			}
+			w.tool.goWrong(at, how)
 			w.db.flush(users)
 			w.db.flush(events)
 			w.open()
@@ -209,7 +204,7 @@ func TestNodetoolGoesWrong(t *testing.T) {
 			w.full()
 			w.settle()
 			w.check()
-			more = w.tool.calls >= at
+			more = w.tool.goWrong(0, none) >= at
 			if whole := w.node.Uploader.History.State().Whole().Tag; whole != "sstash-0002" {
 				t.Errorf("%d. call: the newest whole full is %q", at, whole)
 			}

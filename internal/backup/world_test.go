@@ -419,9 +419,11 @@ func isTool(err error) bool {
 type tool struct {
 	argv []string
 	db   *database
-	// fail is asked before each call, and returns how it goes wrong.
-	fail  func(verb string) trouble
+
+	mu    sync.Mutex
 	calls int
+	at    int // which call goes wrong, from 1; 0: none
+	how   trouble
 }
 
 type trouble int
@@ -436,7 +438,7 @@ const (
 func newTool(t *testing.T, db *database) *tool {
 	dir := db.mkdir("nodetool")
 	in, out, script := filepath.Join(dir, "in"), filepath.Join(dir, "out"), filepath.Join(dir, "nodetool")
-	n := &tool{argv: []string{"/bin/sh", script}, db: db, fail: func(string) trouble { return none }}
+	n := &tool{argv: []string{"/bin/sh", script}, db: db}
 	db.must(os.WriteFile(script, fmt.Appendf(nil, "echo \"$*\" >%s\nread code <%s\nexit $code\n", in, out), 0o755))
 	db.must(errors.Join(unix.Mkfifo(in, 0o600), unix.Mkfifo(out, 0o600)))
 	// Read and write, so that neither end ever waits for the other to open.
@@ -459,11 +461,27 @@ func newTool(t *testing.T, db *database) *tool {
 	return n
 }
 
+// goWrong makes the call that is so many calls from now go wrong, and returns how many there were.
+func (n *tool) goWrong(at int, how trouble) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.at, n.how = n.calls+at, how
+	return n.calls
+}
+
+func (n *tool) begin() trouble {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.calls++; n.calls == n.at {
+		return n.how
+	}
+	return none
+}
+
 // call runs "snapshot -t TAG" or "clearsnapshot -t TAG" and returns the exit code.
 func (n *tool) call(args []string) int {
-	n.calls++
 	verb, tag := args[0], args[2]
-	how := n.fail(verb)
+	how := n.begin()
 	if how == before {
 		return 1
 	}
