@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sstash/sstash/internal/cassandratest"
-	"github.com/sstash/sstash/internal/sstable"
 )
 
 // dataset is a keyspace on disk, with the snapshot that a real Cassandra took of it: below dir,
@@ -28,7 +27,7 @@ const keyspace, tag = "bench", "bench"
 
 // openDataset returns the data set of that size in the test cache, made on the first call: several
 // minutes for a gigabyte. Remove it after changes to how it is made.
-func openDataset(ctx context.Context, size string, log func(string, ...any)) (dataset, error) {
+func openDataset(ctx context.Context, size string) (dataset, error) {
 	bytes, err := humanize.ParseBytes(size)
 	if err != nil {
 		return dataset{}, fmt.Errorf("parse size: %w", err)
@@ -46,34 +45,35 @@ func openDataset(ctx context.Context, size string, log func(string, ...any)) (da
 	if err := os.RemoveAll(making); err != nil {
 		return d, err
 	}
-	if err := makeDataset(ctx, making, int64(bytes), log); err != nil {
+	if err := makeDataset(ctx, making, int64(bytes)); err != nil {
 		return d, fmt.Errorf("make data set: %w", err)
 	}
 	return d, os.Rename(making, d.dir)
 }
 
-func makeDataset(ctx context.Context, dir string, size int64, log func(string, ...any)) error {
+func makeDataset(ctx context.Context, dir string, size int64) error {
 	text, err := readProse(documentation())
 	if err != nil {
 		return err
 	}
-	log("a real Cassandra makes %s of SSTables, once", humanize.IBytes(uint64(size)))
+	logf("a real Cassandra makes %s of SSTables, once", humanize.IBytes(uint64(size)))
 	home := filepath.Join(dir, "node")
-	node, err := cassandratest.Start(ctx, cassandratest.Options{Dir: home, HeapMB: 1024, Config: map[string]any{
-		"incremental_backups":                             false, // they would keep every compacted file
-		"commitlog_segment_size":                          "32MiB",
-		"commitlog_total_space":                           "1024MiB",
-		"memtable_heap_space":                             "256MiB",
-		"batch_size_warn_threshold":                       "1024KiB",
-		"batch_size_fail_threshold":                       "1024KiB",
-		"concurrent_writes":                               16,
-		"unlogged_batch_across_partitions_warn_threshold": 10_000,
-	}})
+	node, err := cassandratest.Start(ctx, cassandratest.Options{
+		Dir: home, HeapMB: 1536,
+		JVMArgs: []string{"-XX:TieredStopAtLevel=4", "-Xmn768m"}, // it lives long enough for the better compiler
+		Config: map[string]any{
+			"incremental_backups":                             false, // they would keep every compacted file
+			"memtable_heap_space":                             "256MiB",
+			"batch_size_warn_threshold":                       "1024KiB",
+			"batch_size_fail_threshold":                       "1024KiB",
+			"unlogged_batch_across_partitions_warn_threshold": 10_000,
+		},
+	})
 	if err != nil {
 		return err
 	}
 	defer node.Kill()
-	if err := fill(ctx, node, text, size, log); err != nil {
+	if err := fill(ctx, node, text, size); err != nil {
 		return err
 	}
 	if _, err := node.RunNodetool(ctx, "snapshot", "-t", tag, keyspace); err != nil {
@@ -96,7 +96,7 @@ func makeDataset(ctx context.Context, dir string, size int64, log func(string, .
 
 // fill writes in rounds, each of which ends with a flush and what that makes compaction do, until the
 // SSTables have reached size.
-func fill(ctx context.Context, node *cassandratest.Node, text *prose, size int64, log func(string, ...any)) error {
+func fill(ctx context.Context, node *cassandratest.Node, text *prose, size int64) error {
 	session, err := node.Session()
 	if err != nil {
 		return err
@@ -109,7 +109,7 @@ func fill(ctx context.Context, node *cassandratest.Node, text *prose, size int64
 	for {
 		g, gctx := errgroup.WithContext(ctx)
 		for _, l := range loaders {
-			g.Go(func() error { return l.load(gctx, session, size/10) })
+			g.Go(func() error { return l.load(gctx, session, size/8) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
@@ -124,7 +124,7 @@ func fill(ctx context.Context, node *cassandratest.Node, text *prose, size int64
 		if err != nil || have >= size {
 			return err
 		}
-		log("%s of %s", humanize.IBytes(uint64(have)), humanize.IBytes(uint64(size)))
+		logf("%s of %s", humanize.IBytes(uint64(have)), humanize.IBytes(uint64(size)))
 	}
 }
 
@@ -137,7 +137,7 @@ type loader struct {
 }
 
 func createTables(s *gocql.Session, text *prose) ([]*loader, error) {
-	statements := []string{"CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"}
+	statements := []string{"CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = false"}
 	var loaders []*loader
 	for i, t := range tables() {
 		statements = append(statements, fmt.Sprintf("CREATE TABLE %s.%s %s", keyspace, t.name, t.columns))
@@ -200,114 +200,4 @@ func live(node *cassandratest.Node) (bytes int64, err error) {
 		bytes += c.bytes
 	}
 	return bytes, nil
-}
-
-// snapshot lays the data set out below tree the way Cassandra does, as a snapshot under another tag:
-// hard links, and a manifest.json and schema.cql of its own.
-func (d dataset) snapshot(tree, as string) error {
-	made, err := filepath.Glob(filepath.Join(d.dir, "*", keyspace, "*", "snapshots", tag))
-	if err != nil {
-		return err
-	}
-	for _, from := range made {
-		table, err := filepath.Rel(d.dir, filepath.Dir(from))
-		if err != nil {
-			return err
-		}
-		if err := link(from, filepath.Join(tree, table, as)); err != nil {
-			return fmt.Errorf("link snapshot: %w", err)
-		}
-	}
-	return nil
-}
-
-// link fills directory to with what is in from: SSTables by hard link, the rest by copy.
-func link(from, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		path, target := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
-		if _, ok := sstable.ParseName(e.Name()); ok {
-			err = os.Link(path, target)
-		} else {
-			var content []byte
-			if content, err = os.ReadFile(path); err == nil {
-				err = os.WriteFile(target, content, 0o644)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// volume is how much there is somewhere.
-type volume struct {
-	files, sstables int // files of SSTables, and these
-	bytes           int64
-}
-
-// count counts the SSTables below dir.
-func count(dir string) (v volume, err error) {
-	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // compacted away just now
-		}
-		if err != nil || e.IsDir() {
-			return err
-		}
-		name, ok := sstable.ParseName(e.Name())
-		if !ok {
-			return nil
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		v.files++
-		v.bytes += info.Size()
-		if name.Component == sstable.Data {
-			v.sstables++
-		}
-		return nil
-	})
-	return v, err
-}
-
-// contents is what the data set has, by table and in all.
-func (d dataset) contents() (tables []held, all volume, err error) {
-	made, err := filepath.Glob(filepath.Join(d.dir, "*", keyspace, "*", "snapshots", tag))
-	if err != nil {
-		return nil, all, err
-	}
-	at := map[string]int{}
-	for _, path := range made {
-		v, err := count(path)
-		if err != nil {
-			return nil, all, err
-		}
-		name, _, _ := strings.Cut(filepath.Base(filepath.Dir(filepath.Dir(path))), "-")
-		if _, ok := at[name]; !ok {
-			at[name] = len(tables)
-			tables = append(tables, held{table: name})
-		}
-		tables[at[name]].add(v)
-		all.add(v)
-	}
-	return tables, all, nil
-}
-
-func (v *volume) add(o volume) {
-	v.files += o.files
-	v.sstables += o.sstables
-	v.bytes += o.bytes
 }

@@ -42,11 +42,17 @@ func main() {
 }
 
 func bench(ctx context.Context, o options) error {
+	if o.runs < 1 {
+		return fmt.Errorf("-runs %d: want at least 1", o.runs)
+	}
 	binary, err := filepath.Abs(o.sstash)
 	if err != nil {
 		return err
 	}
-	d, err := openDataset(ctx, o.size, logf)
+	if _, err := exec.LookPath(binary); err != nil {
+		return fmt.Errorf("find the program to measure: %w", err)
+	}
+	d, err := openDataset(ctx, o.size)
 	if err != nil {
 		return err
 	}
@@ -79,8 +85,10 @@ func bench(ctx context.Context, o options) error {
 // try runs all trials, the tools in turn.
 func (r *report) try(ctx context.Context, d dataset, binary, dir string, runs int) error {
 	tools := []func(workplace) tool{copying, sstash(binary, "fast"), sstash(binary, "balanced"), sstash(binary, "dense")}
+	r.reference = "cp"
 	if _, err := exec.LookPath("restic"); err == nil {
 		tools = append(tools, restic)
+		r.reference = "restic"
 	}
 	for i := range runs {
 		for j, tool := range tools {
@@ -103,11 +111,8 @@ func (r *report) try(ctx context.Context, d dataset, binary, dir string, runs in
 			}
 		}
 	}
-	r.reference = r.trials[0].tool
-	if len(tools) > 4 {
-		r.reference = "restic"
-	}
 	return nil
 }
 
+// logf says on stderr how far we are.
 func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

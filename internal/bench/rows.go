@@ -29,7 +29,7 @@ type table struct {
 func tables() []table {
 	return []table{
 		{"metrics", "(sensor int, day int, at timestamp, value double, status int, PRIMARY KEY ((sensor, day), at))",
-			"sensor, day, at, value, status", .20, metrics},
+			"sensor, day, at, value, status", .12, metrics},
 		{"orders", "(customer uuid, placed timestamp, id uuid, status text, cents bigint, items map<text, int>, address text, PRIMARY KEY (customer, placed, id))",
 			"customer, placed, id, status, cents, items, address", .20, orders},
 		{"users", "(id uuid PRIMARY KEY, name text, email text, country text, created timestamp, about text, settings map<text, text>)",
@@ -38,8 +38,8 @@ func tables() []table {
 			"room, id, author, body", .15, messages},
 		{"events", "(service text, hour int, id timeuuid, payload text, PRIMARY KEY ((service, hour), id)) WITH compression = {'class': 'LZ4Compressor', 'chunk_length_in_kb': 64}",
 			"service, hour, id, payload", .15, events},
-		{"documents", "(id uuid PRIMARY KEY, title text, body text)", "id, title, body", .08, documents},
-		{"blobs", "(id uuid PRIMARY KEY, name text, body blob)", "id, name, body", .07, blobs},
+		{"documents", "(id uuid PRIMARY KEY, title text, body text)", "id, title, body", .12, documents},
+		{"blobs", "(id uuid PRIMARY KEY, name text, body blob)", "id, name, body", .11, blobs},
 	}
 }
 

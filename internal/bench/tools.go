@@ -33,7 +33,7 @@ func copying(w workplace) tool {
 	}
 	first, second := filepath.Join(w.store(), "1"), filepath.Join(w.store(), "2")
 	return tool{
-		name:    "cp -a, sync",
+		name:    "cp",
 		backups: [2][]string{cp(w.tree(), first), cp(w.tree(), second)},
 		restore: cp(second, w.restored()),
 	}
