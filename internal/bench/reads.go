@@ -31,7 +31,7 @@ func watchReads(paths []string, flags uint32) (*readWatch, error) {
 	return w, nil
 }
 
-func (w *readWatch) close() { unix.Close(w.fd) }
+func (w *readWatch) close() { _ = unix.Close(w.fd) }
 
 // files returns how many files have been read since the last call.
 func (w *readWatch) files() (int, error) {
