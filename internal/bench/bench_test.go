@@ -73,7 +73,7 @@ func TestTryCopying(t *testing.T) {
 	}
 }
 
-func TestSameMissesAFile(t *testing.T) {
+func TestWhatIsMissingIsSeen(t *testing.T) {
 	d, tree, restored := small(t), t.TempDir(), t.TempDir()
 	for _, to := range []string{tree, restored} {
 		if err := d.snapshot(to, "monday"); err != nil {
@@ -92,6 +92,9 @@ func TestSameMissesAFile(t *testing.T) {
 	}
 	if same(tree, restored) == nil {
 		t.Error("a restore that lacks a file passed")
+	}
+	if (pass{data: 2}).whole(tree) != nil || (pass{data: 1}).whole(tree) == nil {
+		t.Error("a first pass that left an SSTable out passed, or one that did not failed")
 	}
 }
 

@@ -47,6 +47,9 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 			return r, err
 		}
 	}
+	if err := r.first.whole(w.tree()); err != nil {
+		return r, err
+	}
 	if err := warm(w.store()); err != nil {
 		return r, err
 	}
@@ -82,6 +85,15 @@ func (p *pass) measure(ctx context.Context, w workplace, command []string) error
 	}
 	after, err := sum(w.store())
 	p.added = after - before
+	return err
+}
+
+// whole holds when a first pass read every SSTable: one that left some for later took less.
+func (p pass) whole(tree string) error {
+	all, err := count(tree)
+	if err == nil && p.data != all.sstables {
+		err = fmt.Errorf("the first pass read %d of %d SSTables", p.data, all.sstables)
+	}
 	return err
 }
 
