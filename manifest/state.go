@@ -202,8 +202,8 @@ func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] 
 
 // Match returns the newest entry that holds exactly the files of set, found where set was found:
 // the same names with the same fingerprints (I8). Files that the entry has and the set has not, do
-// not matter: a set that is being pruned shrinks. A base that is not complete does not count: no chain
-// has it.
+// not matter: a set that is being pruned shrinks. Of bases only the newest counts: a chain
+// has no other.
 func (s *State) Match(set sstable.SSTable) (Stored, bool) {
 	for _, f := range set.Files {
 		if f.Component != sstable.Data {
@@ -211,7 +211,7 @@ func (s *State) Match(set sstable.SSTable) (Stored, bool) {
 		}
 		known := s.stored[f.Fingerprint]
 		for _, st := range slices.Backward(known) {
-			if st.base != nil && !st.base.complete {
+			if st.base != nil && st.base != s.tables[st.Table].newest() {
 				continue
 			}
 			if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {
@@ -306,12 +306,7 @@ func (s *State) Chain(t sstable.Table) Chain {
 	if h == nil {
 		return c
 	}
-	var newest *base
-	for _, b := range h.bases {
-		if b.complete && (newest == nil || b.newer(newest)) {
-			newest = b
-		}
-	}
+	newest := h.newest()
 	after := uint64(0)
 	var all []Stored
 	if newest != nil {
@@ -333,6 +328,16 @@ func (s *State) Chain(t sstable.Table) Chain {
 	}
 	c.SSTables = unique(all)
 	return c
+}
+
+// newest is the base that the newest chain begins with, nil when there is none.
+func (h *history) newest() (newest *base) {
+	for _, b := range h.bases {
+		if b.complete && (newest == nil || b.newer(newest)) {
+			newest = b
+		}
+	}
+	return newest
 }
 
 func (b *base) newer(than *base) bool {

@@ -321,7 +321,7 @@ func (n *Node) clear(ctx context.Context, r *Report) {
 		left[w.Tag] = fmt.Sprintf("%s.%s", w.Table.Keyspace, w.Table.Name)
 	}
 	for tag, table := range left {
-		if !Own(tag) || !n.ended(tag) || !served(state, r.Scan, tag) {
+		if !Own(tag) || !n.ended(tag) || !served(state, r.Scan, tag, n.note(tag).Began) {
 			continue
 		}
 		if n.tried(tag) {

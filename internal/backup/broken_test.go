@@ -43,8 +43,10 @@ func (d *database) take(path string) {
 func (d *database) giveBack(path string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.away == path {
+		d.must(errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)))
+	}
 	d.away = ""
-	d.must(errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)))
 }
 
 // newest is the newest Data.db of a table, as it is in sub.

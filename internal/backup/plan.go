@@ -163,9 +163,9 @@ func finished(s *manifest.State, l watcher.Listing, tag string) map[sstable.Tabl
 	return ids
 }
 
-// served tells whether a snapshot of ours is not needed any more: every table of it is stored, or a
+// served tells whether our snapshot called tag is not needed any more: every table of it is stored, or a
 // full that began later is whole.
-func served(s *manifest.State, l watcher.Listing, tag string) bool {
+func served(s *manifest.State, l watcher.Listing, tag string, began time.Time) bool {
 	var ids []string
 	stored := true
 	for _, w := range l.Snapshots {
@@ -175,7 +175,8 @@ func served(s *manifest.State, l watcher.Listing, tag string) bool {
 			ids = append(ids, baseID(w))
 		}
 	}
-	return stored || s.Whole().Tag != "" && s.After(tag, ids) < s.Whole().After
+	whole := s.Whole()
+	return stored || s.After(tag, ids) < whole.After && began.Before(whole.Began)
 }
 
 // contains tells whether the node has a snapshot called tag.

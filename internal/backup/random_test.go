@@ -157,6 +157,8 @@ func (l *randomLife) process() {
 		}
 		path := links[l.r.IntN(len(links))]
 		l.say("without %s", path)
+		defer func(prune bool) { l.prune = prune }(l.prune)
+		l.prune = false // a set that is whole again after half of it was pruned is none
 		l.without(path)
 	}
 }

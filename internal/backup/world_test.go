@@ -148,7 +148,7 @@ func (w *world) open() {
 	w.do("open", func(ctx context.Context) error {
 		w.stop()
 		if w.cached {
-			c, err := history.OpenCache(w.state)
+			c, err := history.OpenCache(w.state, "file:///bucket")
 			if err != nil {
 				return err
 			}
@@ -264,7 +264,7 @@ func (w *world) settle() (sum Report) {
 		if len(r.Manifests) == 0 && len(r.Waiting) == 0 {
 			break
 		}
-		if n == 50 {
+		if n == 500 {
 			w.t.Fatalf("no end after %d passes: waiting for %v, wrote %d manifests", n, r.Waiting, len(r.Manifests))
 		}
 		w.clock.advance(2 * w.wait)
