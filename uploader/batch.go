@@ -71,6 +71,10 @@ func (b *batch) complete(base Base) {
 // admits are referenced. It returns false, and notes the failure, when the set could not be read;
 // an error is the bucket's.
 func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) (bool, error) {
+	if err := b.u.paused(set); err != nil {
+		b.result.Failed = append(b.result.Failed, Failure{set, err})
+		return false, b.ctx.Err()
+	}
 	source, err := openSet(set)
 	if err != nil {
 		b.result.Failed = append(b.result.Failed, Failure{set, err})
@@ -93,10 +97,12 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 			if isBucket(err) || b.ctx.Err() != nil {
 				return false, err
 			}
+			b.u.note(set, err)
 			b.result.Failed = append(b.result.Failed, Failure{set, err})
 			return false, spill.abandon()
 		}
 	}
+	b.u.note(set, nil)
 	if err := spill.finish(stored.Components); err != nil {
 		return false, err
 	}

@@ -54,6 +54,8 @@ type Uploader struct {
 	// For all batches, one after the other.
 	encoder *chunker.Encoder
 	frame   []byte // raw
+
+	unreadable map[brokenKey]broken
 }
 
 // Progress is how far a pass has come.

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 
+	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/manifest"
 )
 
 // The outcomes of a verb that are not errors of a package below.
@@ -98,6 +101,14 @@ func hint(err error) string {
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
 	case errors.Is(err, cassandra.ErrSnapshotExists):
 		return "the service stores and clears it; or clear it yourself with nodetool clearsnapshot -t TAG"
+	case errors.Is(err, restore.ErrNoSpace):
+		return "make room and give the same command again: it goes on where it was"
+	case errors.Is(err, restore.ErrIncomplete):
+		return "`sstash verify --deep` names every damaged object; an earlier point may hold the same tables whole (`sstash points`)"
+	case errors.Is(err, manifest.ErrNewer), errors.Is(err, chunker.ErrUnsupported):
+		return "install the version of sstash that wrote it, or a later one"
+	case errors.Is(err, fs.ErrPermission):
+		return "run as the database's own user, who may read and unlink these files"
 	case errors.Is(err, errNoConfig):
 		return "`sstash init` writes a configuration; --config names another one; --bucket alone is enough to read backups"
 	}

@@ -189,7 +189,7 @@ func TestRunWaits(t *testing.T) {
 	manager := newServiceManager(t)
 	c := newCLI(t)
 	c.empty()
-	cache, err := history.OpenCache(c.path("state"))
+	cache, err := history.OpenCache(c.path("state"), "file://"+c.path("bucket"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,9 @@ func (a *app) status(ctx context.Context, maxAge string) error {
 		}
 	}
 	s, err := askService(ctx, cfg.Listen)
+	if id := cfg.Cassandra.HostID; err == nil && id != "" && id != s.HostID {
+		err = fmt.Errorf("the service at %s is that of host %s", cfg.Listen, s.HostID)
+	}
 	if err != nil {
 		if s, err = a.look(ctx, cfg, err); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/uploader"
 	"github.com/sstash/sstash/watcher"
 )
 
@@ -55,7 +56,8 @@ func (b *board) update(r backup.Report, err error, now time.Time) {
 	state := b.node.Uploader.History.State()
 	if !r.Scan.Started.IsZero() {
 		Measure(s, r.Scan, state)
-		if err == nil {
+		// A pass that has more to do has stored all increments, or not even those.
+		if err == nil && (!r.More || s.QueueFiles == 0) {
 			s.CoveredUntil = b.covered(r)
 		}
 	}
@@ -154,6 +156,10 @@ func once[T any](b *board, items []T, key func(T) string) (fresh []T) {
 
 func (b *board) freshHeld(hs []backup.Held) []backup.Held {
 	return once(b, hs, func(h backup.Held) string { return h.Path + "\x00" + h.Why })
+}
+
+func (b *board) freshFailures(fs []uploader.Failure) []uploader.Failure {
+	return once(b, fs, func(f uploader.Failure) string { return f.SSTable.Rel("") + "\x00" + f.Err.Error() })
 }
 
 func (b *board) freshErrors(es []error) []error { return once(b, es, error.Error) }

@@ -112,7 +112,7 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 	switch {
 	case r.More:
 		return 0, nil
-	case len(r.Waiting) > 0 || len(r.Failed) > 0:
+	case len(r.Waiting) > 0:
 		return s.Config.Watch.Settle, nil
 	}
 	return s.Config.Watch.Rescan, nil
@@ -220,7 +220,7 @@ func (s *Service) report(r backup.Report, err error, took time.Duration) {
 	for _, tag := range r.Cleared {
 		s.Log.Info("cleared our snapshot", "tag", tag)
 	}
-	for _, f := range r.Failed {
+	for _, f := range s.board.freshFailures(r.Failed) {
 		s.Log.Error("SSTable not stored", "path", f.SSTable.Rel(""), "error", f.Err)
 	}
 	for _, h := range s.board.freshHeld(r.Quarantined) {
@@ -243,7 +243,7 @@ func Hint(err error) string {
 	case errors.Is(err, history.ErrFenced):
 		return "stop the other sstash, or remove the cloned machine's configuration; the one that started last has taken over"
 	case errors.Is(err, history.ErrInUse):
-		return "the service is running on this machine; it takes what is there by itself. `sstash snapshot` makes it take a full"
+		return "the service, or another sstash, runs on this machine; the service takes what is there by itself. `sstash snapshot` makes it take a full"
 	case errors.Is(err, history.ErrDamaged):
 		return "restore the object from the bucket's versions or soft-deleted objects; `sstash run --start-over` begins a new history behind it"
 	case errors.Is(err, bucket.ErrDenied):

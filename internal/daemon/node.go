@@ -69,7 +69,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := history.OpenCache(c.State)
+	cache, err := history.OpenCache(c.State, c.Bucket)
 	if err != nil {
 		return nil, err
 	}

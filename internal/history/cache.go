@@ -20,15 +20,16 @@ var ErrInUse = errors.New("another sstash process uses the state directory")
 // that fails to read or write is as good as none. The methods of a nil *Cache find nothing. Its file
 // is locked while it is open.
 type Cache struct {
-	db *bbolt.DB
+	db     *bbolt.DB
+	bucket string // URL: what was read from another bucket says nothing about this one
 }
 
 // cacheFile is the only file in it, by format version: another format is another file.
 const cacheFile = "manifests-1.db"
 
-// OpenCache opens the cache in dir, making both where they are missing. A file that bbolt can't read
-// is replaced by an empty one. ErrInUse when another process holds it.
-func OpenCache(dir string) (*Cache, error) {
+// OpenCache opens the cache in dir of what is in the bucket of that URL, making what is missing. A
+// file that bbolt can't read is replaced by an empty one. ErrInUse when another process holds it.
+func OpenCache(dir, bucket string) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
@@ -45,7 +46,7 @@ func OpenCache(dir string) (*Cache, error) {
 			return nil, fmt.Errorf("open %s: %w", path, err)
 		}
 	}
-	return &Cache{db: db}, nil
+	return &Cache{db: db, bucket: bucket}, nil
 }
 
 func open(path string) (*bbolt.DB, error) {
@@ -55,6 +56,9 @@ func open(path string) (*bbolt.DB, error) {
 // Close releases the lock.
 func (c *Cache) Close() error { return c.db.Close() }
 
+// history names what is kept of one node's history.
+func (c *Cache) history(prefix string) []byte { return []byte(c.bucket + "\x00" + prefix) }
+
 func key(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 func (c *Cache) get(prefix string, seq uint64) (object []byte) {
@@ -62,7 +66,7 @@ func (c *Cache) get(prefix string, seq uint64) (object []byte) {
 		return nil
 	}
 	_ = c.db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket([]byte(prefix)); b != nil {
+		if b := tx.Bucket(c.history(prefix)); b != nil {
 			object = append(object, b.Get(key(seq))...)
 		}
 		return nil
@@ -75,7 +79,7 @@ func (c *Cache) newest(prefix string) (seq uint64, object []byte) {
 		return 0, nil
 	}
 	_ = c.db.View(func(tx *bbolt.Tx) error {
-		if b := tx.Bucket([]byte(prefix)); b != nil {
+		if b := tx.Bucket(c.history(prefix)); b != nil {
 			if k, v := b.Cursor().Last(); len(k) == 8 {
 				seq, object = binary.BigEndian.Uint64(k), append(object, v...)
 			}
@@ -90,7 +94,7 @@ func (c *Cache) put(prefix string, seq uint64, object []byte) {
 		return
 	}
 	_ = c.db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucketIfNotExists([]byte(prefix))
+		b, err := tx.CreateBucketIfNotExists(c.history(prefix))
 		if err != nil {
 			return err
 		}
@@ -104,7 +108,7 @@ func (c *Cache) forget(prefix string, base uint64) {
 		return
 	}
 	_ = c.db.Update(func(tx *bbolt.Tx) error {
-		b := tx.Bucket([]byte(prefix))
+		b := tx.Bucket(c.history(prefix))
 		if b == nil {
 			return nil
 		}

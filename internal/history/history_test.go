@@ -212,7 +212,7 @@ func TestCacheIsOnlyACache(t *testing.T) {
 	state := t.TempDir()
 	b := newDir(t)
 	openCache := func() *Cache {
-		c, err := OpenCache(state)
+		c, err := OpenCache(state, "file:///bucket")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func TestCacheIsOnlyACache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := OpenCache(state); !errors.Is(err, ErrInUse) {
+	if _, err := OpenCache(state, "file:///bucket"); !errors.Is(err, ErrInUse) {
 		t.Errorf("a second process: %v, want ErrInUse", err)
 	}
 	c.Close()
@@ -245,8 +245,30 @@ func TestCacheIsOnlyACache(t *testing.T) {
 	}
 	c = openCache()
 	openWriter(t, b, c)
-	if got := openWriter(t, newDir(t), c).State().Seq(); got != 1 {
-		t.Errorf("a cache of another bucket made the history begin at %d", got)
-	}
 	c.Close()
+}
+
+// A bucket that has lost what we know it to hold, as a disk that is not mounted seems to have, is not
+// one to begin anew in.
+func TestI10_EmptyBucketIsNotANewOne(t *testing.T) {
+	state := t.TempDir()
+	c, err := OpenCache(state, "file:///bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newDir(t)
+	openWriter(t, b, c)
+	if _, err := tryOpen(newDir(t), c, 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("an empty bucket: %v, want ErrDamaged", err)
+	}
+	openWriter(t, b, c) // mounted again
+	c.Close()
+
+	if c, err = OpenCache(state, "file:///another"); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := openWriter(t, newDir(t), c).State().Seq(); got != 1 {
+		t.Errorf("the history in another bucket begins at %d", got)
+	}
 }

@@ -46,7 +46,7 @@ type WriterOptions struct {
 // that opened earlier finds its next number taken. open is what the entry says.
 func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
 	w := &Writer{reader: r, id: id, now: o.Now, nonce: newNonce(), state: manifest.NewState()}
-	known, err := r.verifyCache(ctx)
+	known, err := r.verifyCache(ctx, o.StartOver)
 	if err != nil {
 		return nil, err
 	}
@@ -71,22 +71,26 @@ func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, 
 }
 
 // verifyCache returns the newest number that the cache holds, after comparing that entry with the
-// bucket's; the entries before it are tied to it by their hashes. A cache of another bucket, or of a
-// history that was removed, is emptied.
-func (r *Reader) verifyCache(ctx context.Context) (uint64, error) {
+// bucket's; the entries before it are tied to it by their hashes. A bucket that has lost what we know
+// it to hold is not one to begin anew in: a disk that is not mounted looks like that.
+func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error) {
 	seq, cached := r.Cache.newest(r.Prefix)
 	if seq == 0 {
 		return 0, nil
 	}
-	b, err := r.Bucket.Get(ctx, Name(r.Prefix, seq), 0, -1)
+	name := Name(r.Prefix, seq)
+	b, err := r.Bucket.Get(ctx, name, 0, -1)
 	switch {
 	case err == nil && bytes.Equal(b, cached):
 		return seq, nil
-	case err == nil || errors.Is(err, fs.ErrNotExist):
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	case startOver:
 		return 0, r.Cache.reset()
-	default:
-		return 0, fmt.Errorf("read %s: %w", Name(r.Prefix, seq), err)
+	case err == nil:
+		return 0, fmt.Errorf("%s is not what this machine knows it to be: %w", name, ErrDamaged)
 	}
+	return 0, fmt.Errorf("%s, which this machine knows to exist, is not in the bucket (is its disk mounted?): %w", name, ErrDamaged)
 }
 
 // State is what the history says as of our last commit. The caller must not keep it across Commit.

@@ -32,6 +32,7 @@ const (
 	WarnNoBase      WarningKind = "no_base"     // no snapshot: only what was written since backups began
 	WarnUnproven    WarningKind = "unproven"    // nothing says through when the table is complete
 	WarnDropped     WarningKind = "dropped"     // the table no longer existed at the point
+	WarnTruncated   WarningKind = "truncated"   // the base is what a TRUNCATE removed
 	WarnTableID     WarningKind = "table_id"    // the live table has another id: it was made anew
 	WarnOld         WarningKind = "old"         // beyond gc_grace_seconds: deleted rows may come back
 	WarnAgeUnknown  WarningKind = "age_unknown" // whether it is beyond gc_grace_seconds can't be told
@@ -65,6 +66,10 @@ func (b *builder) warnAll(r Request) {
 		case t.ProvenUntil.IsZero():
 			b.warn(WarnUnproven, t.Source(), "nothing proves through when it is complete")
 		}
+		if isTruncation(t.Base) {
+			b.warn(WarnTruncated, t.Source(), "the newest snapshot is the one that TRUNCATE took of what it removed: "+
+				"those rows come back. Choose another point, or take a new full first")
+		}
 		if isSystem(t.Keyspace) {
 			continue
 		}
@@ -73,6 +78,12 @@ func (b *builder) warnAll(r Request) {
 	if r.Live != nil {
 		b.warnLive(*r.Live)
 	}
+}
+
+// isTruncation tells whether Cassandra took the snapshot before a TRUNCATE: truncated-<ms>-<table>
+// from 3.10 to 5.0, <ms>-truncated-<table> since.
+func isTruncation(tag string) bool {
+	return strings.HasPrefix(tag, "truncated-") || strings.Contains(tag, "-truncated-")
 }
 
 // warnSchema: past gc_grace_seconds other replicas may have forgotten what was deleted.

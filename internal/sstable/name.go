@@ -32,7 +32,7 @@ type Name struct {
 func ParseName(file string) (Name, bool) {
 	t := strings.Split(file, "-")
 	n := Name{Component: t[len(t)-1], Stem: strings.TrimSuffix(file, "-"+t[len(t)-1])}
-	if n.Component == "" || len(t) < 4 || len(t) > 6 || strings.ContainsAny(file, "/\x00") {
+	if !isComponent(n.Component) || len(t) < 4 || len(t) > 6 || len(file) > 255 {
 		return Name{}, false
 	}
 	parse := n.legacy
@@ -94,6 +94,17 @@ func isTemporary(s string) bool { return s == "tmp" || s == "tmplink" }
 func isVersion(s string) bool   { return len(s) == 2 && strings.Trim(s, letters) == "" }
 func isNumber(s string) bool {
 	return s != "" && len(s) <= 10 && strings.Trim(s, digits) == ""
+}
+
+// isComponent holds for what Cassandra gives a component as name, "Data.db" or
+// "SAI+aa+idx+Meta.db", and not for what other programs make of it, "Data.db~".
+func isComponent(s string) bool {
+	for _, r := range s {
+		if !strings.ContainsRune(digits+letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.+", r) {
+			return false
+		}
+	}
+	return s != "" && s[0] != '.' && s[0] != '+'
 }
 
 func isID(s string) bool {
