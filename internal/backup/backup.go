@@ -141,13 +141,9 @@ func (n *Node) Full(ctx context.Context, tag string, tables []string) (Report, e
 	if err := n.ensure(ctx, r.Scan, tag, tables); err != nil {
 		return r, err
 	}
-	for {
-		next, err := n.Pass(ctx)
-		r.merge(next)
-		if err != nil || !next.More {
-			return r, err
-		}
-	}
+	next, err := n.Pass(ctx)
+	r.merge(next)
+	return r, err
 }
 
 // ensure makes the snapshot unless it is there.
@@ -166,8 +162,9 @@ func (n *Node) ensure(ctx context.Context, l watcher.Listing, tag string, tables
 
 // merge makes r the report of two passes: what they did adds up, what they found is the later one's.
 func (r *Report) merge(next Report) {
+	more := next.More
 	next.Result = r.Plus(next.Result)
-	next.More = false
+	next.More = more
 	next.Kept = append(r.Kept, next.Kept...)
 	next.Problems = append(r.Problems, next.Problems...)
 	next.Cleared = append(r.Cleared, next.Cleared...)

@@ -42,11 +42,15 @@ type Snapshots struct {
 
 // Take makes Cassandra flush and snapshot the tables (all of them when there are none), under tag.
 func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error {
+	before := s.notes()[tag]
 	n := note{Tag: tag, Began: s.Now().UTC(), All: len(tables) == 0}
 	if err := s.write(n); err != nil {
 		return err
 	}
 	if err := s.Nodetool.Snapshot(ctx, tag, tables); err != nil {
+		if before.ok() && errors.Is(err, cassandra.ErrSnapshotExists) {
+			err = errors.Join(err, s.write(before)) // it is still what that snapshot is worth
+		}
 		return err
 	}
 	n.Ended = s.Now().UTC()

@@ -85,9 +85,9 @@ const sampleText = `# Configuration of sstash on this node.
 # The name that this cluster has in the bucket. Without it: what the node says.
 {{key "cluster" .Cluster "prod"}}
 
-# Where backups go: gs://bucket/prefix, s3://bucket/prefix?region=…,
-# azblob://account/container/prefix or file:///directory. Credentials come from
-# the environment or the machine's identity, never from here.
+# Where backups go: gs://bucket/prefix or file:///directory (s3 and azblob: not
+# in this version). Credentials come from the environment or the machine's
+# identity, never from here.
 {{key "bucket" .Bucket "gs://bucket/prefix"}}
 
 cassandra:
@@ -107,7 +107,7 @@ cassandra:
   {{key "data_directories" .DataDirectories "[/var/lib/cassandra/data]"}}
   {{key "host_id" .HostID "00000000-0000-0000-0000-000000000000"}}
   # The command that starts a scratch node in the foreground, for restores to a
-  # moment and for drills.
+  # moment and for drills. Not in this version.
   #scratch: [cassandra, -f]
 
 # A full backup every week, begun at this time of day (UTC), the nodes spread
@@ -122,14 +122,15 @@ cassandra:
 # commit per this. Each commit costs two PUT requests.
 #commit_every: 60s
 
-# Store the tail of the live commit log this often. 0: off.
+# Store the tail of the live commit log this often. 0: off. Not in this version.
 #commit_log: {every: 10s}
 
 # What to keep, by age: every point, the commit log, one full a week, one a
-# month (here m is months).
+# month (here m is months). Not in this version: everything is kept.
 #keep: {points: 30d, log: 7d, weekly: 12w, monthly: 12m}
 
-# node: this node deletes what it no longer keeps. off: append-only.
+# node: this node deletes what it no longer keeps. off: append-only. Not in
+# this version: nothing in the bucket is ever deleted.
 #collect: node
 
 # prune: hard links in backups/ go once they are durable. off: only look.

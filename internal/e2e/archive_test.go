@@ -285,21 +285,6 @@ func (a *archive) holds(rel string, hash chunker.Hash) bool {
 
 func (a *archive) hostID() string { return path.Base(a.prefix) }
 
-// places are where a component is stored: it should be one.
-func (a *archive) places(table sstable.Table, stem, component string) map[place]bool {
-	found := map[place]bool{}
-	for _, m := range a.manifests {
-		for _, t := range m.Body.Tables {
-			for _, s := range t.SSTables {
-				if c, ok := s.Component(component); ok && t.Table == table && s.Index == "" && s.Stem == stem {
-					found[place{m.Keeps[c.Set].Set, c.List}] = true
-				}
-			}
-		}
-	}
-	return found
-}
-
 // increments tells whether a table has got one after entry seq.
 func (a *archive) increments(keyspace, table string, seq uint64) bool {
 	for _, m := range a.manifests {

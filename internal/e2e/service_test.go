@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -32,7 +31,6 @@ func TestService(t *testing.T) {
 		name string
 		run  func(*testing.T, *cassandratest.Node, *gocql.Session)
 	}{
-		{"TwoDaemons", testTwoDaemons},
 		{"SIGTERMWhileBucketStalls", testStalled},
 		{"SIGTERMWhileUploadIsSlow", testSlow},
 		{"Reload", testReload},
@@ -40,35 +38,6 @@ func TestService(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, node, session) })
 		clearByHand(t, node) // or the same snapshot can't be taken for the next bucket
 	}
-}
-
-// A cloned machine: the same configuration and state, and another sstash. The one that opened last
-// goes on, the other one says who has won.
-func testTwoDaemons(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
-	dir := t.TempDir()
-	bucket := "file://" + filepath.Join(dir, "bucket")
-	first := configure(t, node, Setup{Dir: filepath.Join(dir, "first"), Bucket: bucket})
-	second := configure(t, node, Setup{Dir: filepath.Join(dir, "second"), Bucket: bucket})
-	launch(t, first)
-	until(t, first, func(s status.Status) bool { return !s.LastFull.IsZero() })
-	out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(dir, "first", "state"), filepath.Join(dir, "second", "state")).CombinedOutput()
-	if err != nil {
-		t.Fatalf("cp: %v\n%s", err, out)
-	}
-	launch(t, second)
-	until(t, second, func(s status.Status) bool { return s.Seq > 0 })
-
-	load(t, session, 1, 400)
-	nodetool(t, node, "flush", "shop")
-	ctx, cancel := context.WithTimeout(t.Context(), waiting)
-	defer cancel()
-	if err := first.Wait(ctx); exitCode(err) != 4 {
-		t.Errorf("the first one: %v, want exit status 4", err)
-	}
-	logged(t, first, fmt.Sprintf("process %d on host", second.cmd.Process.Pid))
-	covered(t, node, second)
-	terminate(t, second)
-	archived(t, bucket)
 }
 
 func testStalled(t *testing.T, node *cassandratest.Node, _ *gocql.Session) {
