@@ -88,6 +88,9 @@ func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error
 	case startOver:
 		return 0, r.Cache.reset()
 	case err == nil:
+		if _, err := r.fetch(ctx, name, seq); err != nil {
+			return 0, err
+		}
 		return 0, fmt.Errorf("%s is not what this machine knows it to be: %w", name, ErrDamaged)
 	}
 	return 0, fmt.Errorf("%s, which this machine knows to exist, is not in the bucket (is its disk mounted?): %w", name, ErrDamaged)
