@@ -91,7 +91,7 @@ func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error
 		if _, err := r.fetch(ctx, name, seq); err != nil {
 			return 0, err
 		}
-		return 0, fmt.Errorf("%s is not what this machine knows it to be: %w", name, ErrDamaged)
+		return 0, fmt.Errorf("%s does not follow what this machine knows of it: %w", name, ErrDamaged)
 	}
 	return 0, fmt.Errorf("%s, which this machine knows to exist, is not in the bucket (is its disk mounted?): %w", name, ErrDamaged)
 }
