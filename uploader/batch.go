@@ -17,7 +17,8 @@ type batch struct {
 	ctx    context.Context // of the call that makes this manifest; ends with close
 	cancel context.CancelFunc
 	state  *manifest.State
-	bundle *packSet // nil until something small comes
+	sets   []*packSet
+	bundle *packSet // one of sets; nil until something small comes
 	keeps  []manifest.Keep
 	at     map[pack.SetID]int // index into keeps
 	tables map[sstable.Table]*manifest.Table
@@ -39,9 +40,13 @@ func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
 	}, nil
 }
 
-// close ends what is still in flight. What was sent and not committed stays in the bucket, unnamed.
+// close ends what is still in flight and waits for it. What was sent and not committed stays in the
+// bucket, unnamed.
 func (b *batch) close() {
 	b.cancel()
+	for _, p := range b.sets {
+		_ = p.sending.Wait() // whoever needed it to succeed has asked
+	}
 }
 
 func (b *batch) empty() bool { return len(b.tables) == 0 }

@@ -31,6 +31,7 @@ func (b *batch) newPackSet() *packSet {
 	p.sending, p.ctx = errgroup.WithContext(b.ctx)
 	p.sending.SetLimit(inFlight)
 	p.writer = pack.NewWriter(p.id, 0, nil)
+	b.sets = append(b.sets, p)
 	return p
 }
 

@@ -126,9 +126,10 @@ func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, sn
 	return nil
 }
 
-// Full takes a snapshot of every table, or of those named, and stores it. A snapshot that is there
-// already under tag, and is known to have succeeded, is stored as it is; one that did not is cleared
-// first. A history that is new begins with what there was before the snapshot, see begin.
+// Full takes a snapshot of every table, or of those named, and stores it; where that takes long, a part
+// of it, and the next passes go on (More). A snapshot that is there already under tag, and is known to
+// have succeeded, is stored as it is; one that did not is cleared first. A history that is new begins
+// with what there was before the snapshot, see begin.
 func (n *Node) Full(ctx context.Context, tag string, tables []string) (Report, error) {
 	pass := n.Pass
 	if n.Uploader.History.State().Fresh() {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -173,26 +174,35 @@ func TestI8_UnfinishedBasesMakeNoLinkDurable(t *testing.T) {
 	w.wantNewest()
 }
 
-// A history with a damaged entry is left behind: the one that begins after it needs nothing before.
+// A history with a damaged entry is left behind: the one that begins after it needs nothing before,
+// whether a new full begins it or one that was taken for the old history.
 func TestStartOver(t *testing.T) {
-	w := newSmallWorld(t)
-	w.wait = 0
-	w.db.flush(users)
-	w.open()
-	w.full()
-	w.settle()
-	w.db.flush(users)
-	w.settle()
-	w.db.compact(users)
+	for _, taken := range []bool{false, true} {
+		w := newSmallWorld(t)
+		w.wait = 0
+		w.db.flush(users)
+		w.open()
+		w.full()
+		w.settle()
+		w.db.flush(users)
+		w.settle()
+		w.db.compact(users)
+		if taken {
+			w.db.must(w.node.Snapshots.Take(context.Background(), TagPrefix+"taken", nil))
+		}
 
-	w.damaged = w.node.Uploader.History.State().Seq()
-	w.startOver, w.points = true, nil
-	w.open()
-	w.full()
-	w.settle()
-	w.startOver = false
-	w.restart()
-	w.db.flush(events)
-	w.full()
-	w.wantNewest()
+		w.damaged = w.node.Uploader.History.State().Seq()
+		w.startOver, w.points = true, nil
+		w.open()
+		if !taken {
+			w.full()
+		}
+		w.settle()
+		w.startOver = false
+		w.restart()
+		w.db.flush(events)
+		w.settle()
+		w.full()
+		w.wantNewest()
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/bucket/buckettest"
+	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/watcher"
 )
 
@@ -127,7 +128,9 @@ func TestSnapshotIsClearedWhileItIsStored(t *testing.T) {
 	w.db.snapshot("theirs")
 	w.db.flush(users)
 	w.db.flush(events)
-	w.pass() // the increments, and the first part
+	for kind := manifest.Increment; kind != manifest.Full; {
+		kind = w.pass().Manifests[0].Kind
+	}
 	w.db.clear("theirs", events)
 	w.wantNewest()
 }
