@@ -91,6 +91,40 @@ func TestI4_WhoOpenedLastGoesOn(t *testing.T) {
 	}
 }
 
+// busy lets another writer commit right before a Put, a few times.
+type busy struct {
+	bucket.Bucket
+	times  int
+	commit func()
+}
+
+func (b *busy) Put(ctx context.Context, name string, data []byte) error {
+	if b.times > 0 {
+		b.times--
+		b.commit()
+	}
+	return b.Bucket.Put(ctx, name, data)
+}
+
+func TestI4_BusyWriterKeepsNobodyOut(t *testing.T) {
+	b := newDir(t)
+	first := openWriter(t, b, nil)
+	second := openWriter(t, &busy{Bucket: b, times: 3, commit: func() {
+		if err := commit(first); err != nil {
+			t.Error(err)
+		}
+	}}, nil)
+	if err := commit(first); !errors.Is(err, ErrFenced) {
+		t.Errorf("the first writer: %v, want ErrFenced", err)
+	}
+	if err := commit(second); err != nil {
+		t.Errorf("the second writer: %v", err)
+	}
+	if n := seqs(t, b); n != 6 {
+		t.Errorf("%d entries, want two opens and four increments", n)
+	}
+}
+
 func TestI4_OfWritersThatOpenAtOnceOneGoesOn(t *testing.T) {
 	b := newDir(t)
 	const n = 8

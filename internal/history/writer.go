@@ -43,8 +43,19 @@ type WriterOptions struct {
 }
 
 // OpenWriter reads the node's history and writes an open entry at its end. From then on, a writer
-// that opened earlier finds its next number taken. open is what the entry says.
+// that opened earlier finds its next number taken. open is what the entry says. Where another one
+// commits while we read, we read what it wrote and try again: who opens last goes on.
 func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
+	const tries = 10
+	for n := 1; ; n++ {
+		w, err := openOnce(ctx, r, id, open, o)
+		if n == tries || !errors.Is(err, ErrFenced) {
+			return w, err
+		}
+	}
+}
+
+func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
 	w := &Writer{reader: r, id: id, now: o.Now, nonce: newNonce(), state: manifest.NewState()}
 	known, err := r.verifyCache(ctx, o.StartOver)
 	if err != nil {
