@@ -12,6 +12,7 @@ import (
 
 	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/schedule"
 	"github.com/sstash/sstash/watcher"
@@ -41,6 +42,8 @@ const (
 	retryMax = 2 * time.Minute
 	// fullRetry is the pause after a snapshot that failed. Increments go on meanwhile.
 	fullRetry = 5 * time.Minute
+	// existsRetry is the pause after one whose tag was taken meanwhile.
+	existsRetry = 10 * time.Second
 )
 
 // Run backs the node up until ctx ends. It returns nil then, and an error only for what going on
@@ -128,7 +131,12 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		tag := schedule.Tag(backup.TagPrefix, s.full().Slot(now))
 		s.Log.Info("a full is due", "tag", tag)
 		s.retryFull = now.Add(fullRetry)
-		return s.Full(ctx, tag, nil)
+		r, err := s.Full(ctx, tag, nil)
+		if errors.Is(err, cassandra.ErrSnapshotExists) {
+			// One that we began before we were killed has ended meanwhile: the next try clears it.
+			s.retryFull = s.Now().Add(existsRetry)
+		}
+		return r, err
 	}
 	if s.Config.FlushEvery > 0 && !s.nextFlush.After(now) {
 		s.nextFlush = now.Add(s.Config.FlushEvery)
