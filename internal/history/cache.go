@@ -75,6 +75,20 @@ func (c *Cache) get(prefix string, seq uint64) (object []byte) {
 	return object
 }
 
+// size is the length of the copy of an entry, in bytes; 0 when there is none.
+func (c *Cache) size(prefix string, seq uint64) (n int64) {
+	if c == nil {
+		return 0
+	}
+	_ = c.db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(c.history(prefix)); b != nil {
+			n = int64(len(b.Get(key(seq))))
+		}
+		return nil
+	})
+	return n
+}
+
 func (c *Cache) newest(prefix string) (seq uint64, object []byte) {
 	if c == nil {
 		return 0, nil

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -29,8 +30,16 @@ var (
 	ErrEmpty = errors.New("no backups here")
 )
 
-// readers is how many entries are fetched at a time.
-const readers = 8
+const (
+	// readers is how many entries are fetched at a time.
+	readers = 8
+	// last is the highest number that a name has room for: with more digits the order of names would
+	// not be that of numbers.
+	last = 9_999_999_999
+	// room is how many numbers a history that starts over needs. At a commit every second it would take
+	// 285 years to leave less: an object with such a number is a stray one.
+	room = 1_000_000_000
+)
 
 // Name is the object that holds entry seq below a node's prefix.
 func Name(prefix string, seq uint64) string {
@@ -38,12 +47,8 @@ func Name(prefix string, seq uint64) string {
 }
 
 func parseName(prefix, name string) (uint64, bool) {
-	digits, ok := strings.CutPrefix(name, prefix+"manifests/")
-	if !ok || len(digits) < 10 {
-		return 0, false
-	}
-	seq, err := strconv.ParseUint(digits, 10, 64)
-	return seq, err == nil && Name(prefix, seq) == name
+	seq, err := strconv.ParseUint(strings.TrimPrefix(name, prefix+"manifests/"), 10, 64)
+	return seq, err == nil && seq > 0 && seq <= last && Name(prefix, seq) == name
 }
 
 // Reader reads one node's history. Safe for concurrent use.
@@ -53,21 +58,41 @@ type Reader struct {
 	Cache  *Cache // may be nil
 }
 
+// Entry is what a listing knows of an entry.
+type Entry struct {
+	Seq  uint64
+	Size int64 // of the object, in bytes
+}
+
+// Entries lists the entries from number from on, in order. Objects with other names are left out. An
+// error is yielded last.
+func (r *Reader) Entries(ctx context.Context, from uint64) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		after := ""
+		if from > 0 {
+			after = Name(r.Prefix, from-1)
+		}
+		for o, err := range r.Bucket.List(ctx, r.Prefix+"manifests/", after) {
+			if err != nil {
+				yield(Entry{}, fmt.Errorf("list manifests: %w", err))
+				return
+			}
+			if seq, ok := parseName(r.Prefix, o.Name); ok && !yield(Entry{seq, o.Size}, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Newest is the number of the newest entry, 0 when there is none. after is a number known to exist,
 // or 0: it saves listing what lies before.
 func (r *Reader) Newest(ctx context.Context, after uint64) (uint64, error) {
-	start := ""
-	if after > 0 {
-		start = Name(r.Prefix, after)
-	}
 	newest := after
-	for o, err := range r.Bucket.List(ctx, r.Prefix+"manifests/", start) {
+	for e, err := range r.Entries(ctx, after+1) {
 		if err != nil {
-			return 0, fmt.Errorf("list manifests: %w", err)
+			return 0, err
 		}
-		if seq, ok := parseName(r.Prefix, o.Name); ok {
-			newest = seq
-		}
+		newest = e.Seq
 	}
 	return newest, nil
 }
@@ -86,12 +111,21 @@ func (r *Reader) Manifest(ctx context.Context, seq uint64) (*manifest.Manifest, 
 func (r *Reader) fetch(ctx context.Context, name string, seq uint64) (*manifest.Manifest, error) {
 	b, err := r.Bucket.Get(ctx, name, 0, -1)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is missing: %w", name, ErrDamaged)
+		return nil, missing(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	m, err := manifest.Decode(b)
+	m, err := decode(name, seq, b)
+	if err == nil {
+		r.Cache.put(r.Prefix, seq, b)
+	}
+	return m, err
+}
+
+// decode decodes the object called name, which must be entry seq.
+func decode(name string, seq uint64, object []byte) (*manifest.Manifest, error) {
+	m, err := manifest.Decode(object)
 	if errors.Is(err, manifest.ErrNewer) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -101,9 +135,10 @@ func (r *Reader) fetch(ctx context.Context, name string, seq uint64) (*manifest.
 	if m.Seq != seq {
 		return nil, fmt.Errorf("%s holds manifest %d: %w", name, m.Seq, ErrDamaged)
 	}
-	r.Cache.put(r.Prefix, seq, b)
 	return m, nil
 }
+
+func missing(name string) error { return fmt.Errorf("%s is missing: %w", name, ErrDamaged) }
 
 // Each calls fn with the entries from..to in order. They are fetched several at a time, and no more
 // than that are held here.

@@ -269,8 +269,8 @@ func TestCacheIsOnlyACache(t *testing.T) {
 	if _, err := tryOpen(counted, c, 1); err != nil {
 		t.Fatal(err)
 	}
-	if n := counted.Count(); n != 3 {
-		t.Errorf("%d operations with a warm cache, want 3 (compare the newest, list, open): %v", n, counted.Trace())
+	if n := counted.Count(); n != 4 {
+		t.Errorf("%d operations with a warm cache, want 4 (compare the newest, list what is newer, check, open): %v", n, counted.Trace())
 	}
 	c.Close()
 

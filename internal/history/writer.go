@@ -68,7 +68,14 @@ func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o 
 	}
 	if seq > 0 {
 		w.state, err = r.State(ctx, seq)
+		if err == nil && known > 0 {
+			err = w.Check(ctx)
+		}
 		if errors.Is(err, ErrDamaged) && o.StartOver {
+			if seq > last-room {
+				return nil, fmt.Errorf("%s leaves no room to start over behind it; no sstash wrote it, remove it by hand: %w",
+					Name(r.Prefix, seq), err)
+			}
 			w.state, err = manifest.NewStateAfter(seq), nil
 		}
 		if err != nil {
@@ -86,8 +93,8 @@ func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o 
 }
 
 // verifyCache returns the newest number that the cache holds, after comparing that entry with the
-// bucket's; the entries before it are tied to it by their hashes. A bucket that has lost what we know
-// it to hold is not one to begin anew in: a disk that is not mounted looks like that.
+// bucket's; the copies of those before it are tied to it by their hashes. A bucket that has lost what
+// we know it to hold is not one to begin anew in: a disk that is not mounted looks like that.
 func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error) {
 	seq, cached := r.Cache.newest(r.Prefix)
 	if seq == 0 {
@@ -103,12 +110,36 @@ func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error
 	case startOver:
 		return 0, r.Cache.reset()
 	case err == nil:
-		if _, err := r.fetch(ctx, name, seq); err != nil {
+		if _, err := decode(name, seq, b); err != nil {
 			return 0, err
 		}
 		return 0, fmt.Errorf("%s does not follow what this machine knows of it: %w", name, ErrDamaged)
 	}
 	return 0, fmt.Errorf("%s, which this machine knows to exist, is not in the bucket (is its disk mounted?): %w", name, ErrDamaged)
+}
+
+// Check asks the bucket, by one listing, whether it still has every entry that is needed to know and
+// restore the newest state. A writer reads what it wrote from memory and cache, and would go on for
+// long behind a hole that no restore can cross (I5). ErrDamaged: one is missing, or not as long as our
+// copy.
+func (w *Writer) Check(ctx context.Context) error {
+	next := w.state.Base()
+	for e, err := range w.reader.Entries(ctx, next) {
+		if err != nil {
+			return err
+		}
+		if e.Seq != next || e.Seq > w.state.Seq() {
+			break
+		}
+		if had := w.reader.Cache.size(w.reader.Prefix, e.Seq); had > 0 && had != e.Size {
+			return fmt.Errorf("%s has %d bytes, and had %d: %w", Name(w.reader.Prefix, e.Seq), e.Size, had, ErrDamaged)
+		}
+		next++
+	}
+	if next <= w.state.Seq() {
+		return missing(Name(w.reader.Prefix, next))
+	}
+	return nil
 }
 
 // State is what the history says as of our last commit. The caller must not keep it across Commit.
@@ -140,7 +171,9 @@ func (w *Writer) commit(ctx context.Context, m *manifest.Manifest) (*manifest.Ma
 	if err := w.Settle(ctx); err != nil {
 		return nil, err
 	}
-	m.Seq = w.state.Seq() + 1
+	if m.Seq = w.state.Seq() + 1; m.Seq > last {
+		return nil, fmt.Errorf("%s leaves no number for what comes after it: %w", Name(w.reader.Prefix, last), ErrDamaged)
+	}
 	m.Time = w.now().UTC()
 	m.Cluster, m.HostID, m.Writer = w.id.Cluster, w.id.HostID, w.nonce
 	m.Base = w.state.Base()
