@@ -170,6 +170,7 @@ func TestHostileManifestsAreRefused(t *testing.T) {
 	f("index ..", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Index = ".." })
 	f("negative size", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Components[0].Size = -1 })
 	f("set out of range", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Components[0].Set = 1 })
+	f("pack out of range", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Components[0].List.Pack = m.Keeps[0].Packs })
 	f("negative set", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Components[0].Set = -1 })
 	f("same file twice", chunker.ErrCorrupt, func(m *Manifest) { sst(m).Components[1].Name = "Data.db" })
 	f("base after seq", chunker.ErrCorrupt, func(m *Manifest) { m.Base = 4 })

@@ -71,6 +71,8 @@ func (m *Manifest) validateSSTable(s SSTable, stored bool) error {
 			return corrupt("%q has size %d", file, c.Size)
 		case stored && (c.Set < 0 || c.Set >= len(m.Keeps)):
 			return corrupt("%q is in pack set %d of %d", file, c.Set, len(m.Keeps))
+		case stored && c.List.Pack >= m.Keeps[c.Set].Packs:
+			return corrupt("%q is in pack %d of %d", file, c.List.Pack, m.Keeps[c.Set].Packs)
 		}
 		seen[c.Name] = true
 	}
