@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -449,4 +450,41 @@ func TestLimit(t *testing.T) {
 	_, err = n.Increment(context.Background(), Increment{AsOf: n.now, SSTables: []sstable.SSTable{set}})
 	n.must(err)
 	n.wantStored(set)
+}
+
+// parked is a bucket whose packs are on their way until the context ends, and a while longer.
+type parked struct {
+	bucket.Bucket
+	ended bool
+}
+
+func (b *parked) Put(ctx context.Context, name string, data []byte) error {
+	if !strings.HasPrefix(name, prefix+"packs/") {
+		return b.Bucket.Put(ctx, name, data)
+	}
+	<-ctx.Done()
+	time.Sleep(time.Minute) // of the test's clock
+	b.ended = true
+	return ctx.Err()
+}
+
+// A batch that is given up leaves nothing in flight behind it: neither does it wait for packs that
+// nobody wants any more, nor does one arrive beside the next batch.
+func TestGivenUpBatchLeavesNothingInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &parked{Bucket: &buckettest.Memory{}}
+		n := newNode(t, store)
+		b, err := n.newBatch(context.Background())
+		n.must(err)
+		p := b.newPackSet()
+		f, err := n.encoder.Encode([]byte("x"))
+		n.must(err)
+		_, err = p.add(f)
+		n.must(err)
+		n.must(p.send())
+		b.close()
+		if !store.ended {
+			t.Error("close returned while a pack was in flight")
+		}
+	})
 }

@@ -209,3 +209,27 @@ func TestI8_SymlinkedBackups(t *testing.T) {
 		t.Errorf("live Data.db: %v", err)
 	}
 }
+
+// Between the look at the whole set and the unlink of a file, that file is replaced: it stays, and so
+// does Data.db, which goes last.
+func TestI8_ReplacedAfterTheFirstLook(t *testing.T) {
+	for _, c := range []string{"Data.db", "Index.db", "Statistics.db"} {
+		n := newNode(t)
+		root, err := descend(n.set.DataDir, n.set.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		n.write(n.path(c)+".new", []byte("another "+c))
+		if err := os.Rename(n.path(c)+".new", n.path(c)); err != nil {
+			t.Fatal(err)
+		}
+		_, kept, err := pruning{root, n.set, n.stored}.unlink(context.Background())
+		if err != nil || len(kept) != 1 || filepath.Base(kept[0].Path) != "nb-1-big-"+c {
+			t.Errorf("%s: kept %v, %v", c, kept, err)
+		}
+		if left := n.left(); !slices.Contains(left, c) || !slices.Contains(left, "Data.db") {
+			t.Errorf("%s: left %v", c, left)
+		}
+	}
+}
