@@ -1,0 +1,136 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/manifest"
+)
+
+// What a full claims, and what its snapshot is still needed for, rests on what is known of nodetool.
+
+// While nodetool is at it, the next table may come any moment: tables are stored as they come, the full
+// does not end, and the snapshot stays, even if everything that is there so far is stored. Without
+// another word of nodetool it has served an hour later.
+func TestI10_SnapshotInTheMaking(t *testing.T) {
+	w := newSmallWorld(t)
+	w.wait = 0
+	w.db.flush(users)
+	w.open()
+	w.full()
+	w.settle()
+	w.db.compact(users)
+	w.db.flush(events)
+	tag := TagPrefix + "long"
+	w.db.must(w.node.Snapshots.write(note{Tag: tag, Began: w.clock.Now().UTC().Round(0), All: true}))
+	w.db.snapshot(tag, users)
+	w.settle()
+	state := w.node.Uploader.History.State()
+	if c := state.Chain(w.db.tables[users].Table); c.Tag != tag || !c.Proven.IsZero() {
+		t.Errorf("users goes back to %q, proven %v", c.Tag, c.Proven)
+	}
+	if state.Ended(tag) {
+		t.Error("the full ended while nodetool was at it")
+	}
+	if !contains(w.pass().Scan, tag) {
+		t.Error("the snapshot was cleared while nodetool was at it")
+	}
+	w.db.snapshot(tag, events)
+	w.settle()
+	if c := w.node.Uploader.History.State().Chain(w.db.tables[events].Table); c.Tag != tag {
+		t.Errorf("events, which came later, goes back to %q", c.Tag)
+	}
+	w.clock.advance(2 * time.Hour)
+	if r := w.pass(); !slices.Equal(r.Cleared, []string{tag}) {
+		t.Errorf("two hours later: cleared %v", r.Cleared)
+	}
+	w.full()
+	w.wantNewest()
+}
+
+// A table whose files are not all there yet keeps the full open; the others are stored.
+func TestI10_FullWaitsForATable(t *testing.T) {
+	w := newSmallWorld(t)
+	w.wait = 0
+	w.db.flush(users)
+	w.db.flush(events)
+	w.open()
+	w.full()
+	w.settle()
+	w.db.compact(users)
+	w.db.compact(events)
+	w.db.snapshot("theirs")
+	path := w.db.newest(events, "snapshots/theirs")
+	w.db.take(path)
+	r := w.pass()
+	state := w.node.Uploader.History.State()
+	if len(r.Waiting) != 1 || len(r.Manifests) != 1 {
+		t.Errorf("waiting for %v, committed %d", r.Waiting, len(r.Manifests))
+	}
+	if c := state.Chain(w.db.tables[users].Table); c.Tag != "theirs" {
+		t.Errorf("users goes back to %q", c.Tag)
+	}
+	if state.Ended("theirs") {
+		t.Error("the full ended without a table")
+	}
+	w.db.giveBack(path)
+	w.settle()
+	if !w.node.Uploader.History.State().Ended("theirs") {
+		t.Error("the full does not end")
+	}
+	w.wantNewest()
+}
+
+// Cassandra refuses a tag that it has: the snapshot that is there is still worth what it was.
+func TestRefusedSnapshotKeepsItsProof(t *testing.T) {
+	s := notebook(t, "exit 0")
+	f := func(script string, want error) {
+		t.Helper()
+		if err := os.WriteFile(s.Nodetool.Argv[1], []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Take(context.Background(), "sstash-1", nil); !errors.Is(err, want) {
+			t.Fatalf("%s: %v, want %v", script, err, want)
+		}
+	}
+	f("exit 0", nil)
+	before := s.notes()["sstash-1"]
+	f("echo 'error: Snapshot sstash-1 already exists.' >&2; exit 2", cassandra.ErrSnapshotExists)
+	if n := s.notes()["sstash-1"]; n != before || !n.ok() {
+		t.Errorf("was %+v, is %+v", before, n)
+	}
+}
+
+// The database that answers is another node: nothing of what is there is stored as this one's.
+func TestAnotherNodeAnswers(t *testing.T) {
+	w := newSmallWorld(t)
+	w.wait = 0
+	w.open()
+	w.full()
+	w.settle()
+	w.db.flush(users)
+	links := w.db.links()
+	w.node.Describe = func(context.Context) (*manifest.Node, *manifest.Schema, error) {
+		return nil, nil, fmt.Errorf("host 2: %w", ErrIdentity)
+	}
+	r, err := w.node.Pass(context.Background())
+	if !errors.Is(err, ErrIdentity) || len(r.Manifests) > 0 {
+		t.Errorf("%v, want ErrIdentity; committed %d", err, len(r.Manifests))
+	}
+	if left := w.db.links(); !slices.Equal(left, links) {
+		t.Errorf("of %d links %d are left", len(links), len(left))
+	}
+	w.node.Describe = func(context.Context) (*manifest.Node, *manifest.Schema, error) {
+		return nil, nil, errors.New("not now")
+	}
+	if r := w.pass(); len(r.Manifests) != 1 || len(r.Problems) != 1 {
+		t.Errorf("a database that does not answer: committed %d, problems %v", len(r.Manifests), r.Problems)
+	}
+	w.wantNewest()
+}
