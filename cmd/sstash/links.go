@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/links"
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
@@ -111,6 +112,13 @@ func (a *app) links(ctx context.Context) error {
 }
 
 func (a *app) prune(ctx context.Context, superseded, yes bool) error {
+	if yes {
+		release, err := a.claimLinks()
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	l, state, err := a.survey(ctx)
 	if err != nil {
 		return err
@@ -135,6 +143,18 @@ func (a *app) prune(ctx context.Context, superseded, yes bool) error {
 		err = fmt.Errorf("prune: %w: %s kept, the first: %s: %s", errIncomplete, count(len(doc.Kept), "link"), doc.Kept[0].Path, doc.Kept[0].Why)
 	}
 	return err
+}
+
+func (a *app) claimLinks() (release func(), err error) {
+	cfg, err := a.nodeConfig()
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := daemon.DataDirs(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return daemon.ClaimLinks(cfg, dirs)
 }
 
 func (d *pruneDoc) add(set sstable.SSTable, freed links.Freed, kept []links.Kept, err error) {

@@ -71,59 +71,91 @@ func (v *runVerb) run(ctx context.Context, _ []string) error {
 	v.beat()
 	go v.watchdog(ctx, max(quietLimit, daemon.MaxAge(cfg)))
 
-	var before *config.Config // the one that worked, after a reload
+	var worked *config.Config // the one before a reload
 	for {
-		node, err := v.openNode(ctx, cfg)
-		if err != nil && ctx.Err() != nil {
-			return nil // stopped before it began
-		}
-		if err != nil && before != nil {
-			v.log.Error("the new configuration does not work, back to the old one", "error", err, "hint", hint(err))
-			cfg, before = *before, nil
-			continue
-		}
-		if err != nil {
+		node, err := v.openNode(ctx, &cfg, worked, hangups)
+		if err != nil || node == nil {
 			return err
 		}
 		next, err := v.live(ctx, node, hangups)
 		if err != nil || next == nil {
 			return err
 		}
-		worked := cfg
-		cfg, before = *next, &worked
+		old := cfg
+		worked, cfg = &old, *next
 	}
 }
 
-// openNode waits for another sstash on this machine to end.
-func (v *runVerb) openNode(ctx context.Context, cfg config.Config) (*daemon.Node, error) {
+// openNode opens the node of cfg. It waits for another sstash on this machine to end, and goes back to
+// the configuration that worked before, if there was one: that has worked, and is tried until it does
+// again. A hangup meanwhile brings another one. Without a node or an error, ctx has ended.
+func (v *runVerb) openNode(ctx context.Context, cfg, worked *config.Config, hangups <-chan os.Signal) (*daemon.Node, error) {
+	back := worked // where to go when cfg does not work
+	for said := ""; ; {
+		node, err := v.open(ctx, *cfg)
+		switch {
+		case err == nil:
+			return node, nil
+		case ctx.Err() != nil:
+			return nil, nil // stopped before it began
+		case back != nil && !daemon.Fatal(err):
+			v.log.Error("the new configuration does not work, back to the old one", "error", err, "hint", hint(err))
+			*cfg, back = *back, nil
+			continue
+		case worked == nil && !errors.Is(err, history.ErrInUse), daemon.Fatal(err):
+			return nil, err
+		}
+		if said != err.Error() {
+			v.log.Warn("can't begin yet, trying again", "error", err)
+			said = err.Error()
+		}
+		why := err.Error()
+		if errors.Is(err, history.ErrInUse) {
+			why = "for another sstash"
+			v.beat() // all is well
+		}
+		v.notify(fmt.Sprintf("STATUS=waiting %s\nEXTEND_TIMEOUT_USEC=%d", why, (3 * busyRetry).Microseconds()))
+		select {
+		case <-time.After(busyRetry):
+		case <-ctx.Done():
+		case <-hangups:
+			if next := v.reread(); next != nil {
+				*cfg, back = *next, worked
+			}
+		}
+	}
+}
+
+// open makes room for the database, and opens the node once.
+func (v *runVerb) open(ctx context.Context, cfg config.Config) (*daemon.Node, error) {
 	if err := v.yield(cfg.Limits); err != nil {
 		v.log.Warn("can't make room for the database", "error", err)
 	}
-	options := daemon.Options{
-		Config: cfg, Version: facts().Version, StartOver: v.startOver,
+	node, err := daemon.Open(ctx, daemon.Options{
+		Config: cfg, Version: facts().Version, StartOver: v.startOver, Listen: true,
 		Progress: func(uploader.Progress) { v.beat() },
+	})
+	if err != nil {
+		return nil, err
 	}
-	for waiting := false; ; waiting = true {
-		node, err := daemon.Open(ctx, options)
-		if err == nil {
-			v.startOver = false
-			node.Uploader.Bucket = beating{node.Uploader.Bucket, v.beat}
-			v.log.Info("sstash", "version", options.Version, "node", node.String(), "bucket", cfg.Bucket)
-			sayAhead(v.log, node)
-			return node, nil
-		}
-		if !errors.Is(err, history.ErrInUse) {
-			return nil, err
-		}
-		if !waiting {
-			v.log.Warn("another sstash works on this machine; waiting for it", "error", err)
-		}
-		v.notify(fmt.Sprintf("STATUS=waiting for another sstash\nEXTEND_TIMEOUT_USEC=%d", (3 * busyRetry).Microseconds()))
-		v.beat()
-		if err := pause(ctx, busyRetry); err != nil {
-			return nil, err
-		}
+	v.startOver = false
+	node.Uploader.Bucket = beating{node.Uploader.Bucket, v.beat}
+	v.log.Info("sstash", "version", facts().Version, "node", node.String(), "bucket", cfg.Bucket)
+	sayAhead(v.log, node)
+	return node, nil
+}
+
+// reread is the configuration after a hangup, nil when it is wrong.
+func (v *runVerb) reread() *config.Config {
+	v.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
+	next, err := v.nodeConfig()
+	if err != nil {
+		v.log.Error("the configuration is wrong, the old one stays", "error", err)
+		v.notify(systemd.SdNotifyReady)
+		return nil
 	}
+	v.log.Info("configuration read anew")
+	return &next
 }
 
 // live runs the service on node until ctx ends, or until a reload brings another configuration.
@@ -145,16 +177,12 @@ func (v *runVerb) live(ctx context.Context, node *daemon.Node, hangups <-chan os
 		case <-ctx.Done():
 			return nil, ended(done)
 		case <-hangups:
-			v.notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
-			next, err := v.nodeConfig()
-			if err != nil {
-				v.log.Error("the configuration is wrong, the old one stays", "error", err)
-				v.notify(systemd.SdNotifyReady)
+			next := v.reread()
+			if next == nil {
 				continue
 			}
-			v.log.Info("configuration read anew")
 			end()
-			return &next, ended(done)
+			return next, ended(done)
 		}
 	}
 }

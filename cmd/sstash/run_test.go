@@ -151,19 +151,26 @@ func TestRunGoesBack(t *testing.T) {
 	done := make(chan result, 1)
 	go func() { done <- c.runContext(ctx, "run") }()
 	manager.await("READY=1", "")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	c.configure(dirs, "")
 	b, err := os.ReadFile(c.path("sstash.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.write("sstash.yaml", strings.Replace(string(b), c.path("bucket"), c.path("unmounted/bucket"), 1))
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
+	for from, to := range map[string]string{c.path("bucket"): c.path("unmounted/bucket"), `listen: ""`: "listen: " + taken.Addr().String()} {
+		c.write("sstash.yaml", strings.Replace(string(b), from, to, 1))
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		manager.await("RELOADING=1", "STOPPING=1")
+		manager.await("READY=1", "STOPPING=1")
 	}
-	manager.await("RELOADING=1", "STOPPING=1")
-	manager.await("READY=1", "STOPPING=1")
 	stop()
-	if r := <-done; r.code != 0 || !strings.Contains(r.stderr, "back to the old one") {
+	if r := <-done; r.code != 0 || strings.Count(r.stderr, "back to the old one") != 2 {
 		t.Errorf("run: exit code %d\n%s", r.code, r.stderr)
 	}
 }

@@ -102,6 +102,9 @@ func (v *verifyVerb) run(ctx context.Context, _ []string) error {
 
 // share is how much of the packs to read, 0 to 1.
 func (v *verifyVerb) share() (float64, error) {
+	if v.sample != "" && v.deep {
+		return 0, usagef("--deep reads everything, --sample a share of it: give one of them")
+	}
 	if v.sample == "" {
 		if v.deep {
 			return 1, nil

@@ -40,9 +40,9 @@ type Snapshots struct {
 	Now      func() time.Time
 }
 
-// ErrTaken: another process has begun a snapshot under the same tag meanwhile. What is there by now
-// may be of either, or of both in part.
-var ErrTaken = errors.New("another process is taking a snapshot of that tag")
+// ErrTaken: another process has taken or cleared a snapshot of the same tag meanwhile. What is there by
+// now may be of either, in part, or gone in part.
+var ErrTaken = errors.New("another process takes or clears a snapshot of that tag")
 
 // Take makes Cassandra flush and snapshot the tables (all of them when there are none), under tag.
 func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error {
@@ -57,7 +57,7 @@ func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error 
 		}
 		return err
 	}
-	if now, ok := s.notes()[tag]; ok && now != n {
+	if s.notes()[tag] != n {
 		return fmt.Errorf("snapshot %s: %w", tag, ErrTaken)
 	}
 	n.Ended = s.Now().UTC()
@@ -69,14 +69,11 @@ func (s Snapshots) Clear(ctx context.Context, tag string) error {
 	if !Own(tag) {
 		return fmt.Errorf("clear snapshot %q: sstash did not take it", tag)
 	}
-	if err := s.Nodetool.ClearSnapshot(ctx, tag); err != nil {
-		return err
+	// The note goes first: of a snapshot that is cleared in part, nothing is known.
+	if err := os.Remove(s.path(tag)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget snapshot: %w", err)
 	}
-	err := os.Remove(s.path(tag))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return s.Nodetool.ClearSnapshot(ctx, tag)
 }
 
 // notes are all notes by tag. What can't be read is as good as lost.

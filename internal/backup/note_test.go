@@ -92,11 +92,22 @@ func TestI10_TwoProcessesTakeOneSnapshot(t *testing.T) {
 	if n := s.notes()["sstash-1"]; n.ok() {
 		t.Errorf("%+v", n)
 	}
-	// A state directory that vanished meanwhile is no other process (I5).
+	// One that was cleared meanwhile has left no note; nor has a state directory that vanished (I5).
 	if err := os.WriteFile(s.Nodetool.Argv[1], []byte("rm -r "+s.Dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Take(context.Background(), "sstash-1", nil); err != nil || !s.notes()["sstash-1"].ok() {
-		t.Errorf("without the state directory: %v, %+v", err, s.notes())
+	if err := s.Take(context.Background(), "sstash-1", nil); !errors.Is(err, ErrTaken) || s.notes()["sstash-1"].ok() {
+		t.Errorf("without its note: %v, %+v", err, s.notes())
+	}
+	// What is cleared in part is not what it was.
+	s = notebook(t, "exit 0")
+	if err := s.Take(context.Background(), "sstash-1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.Nodetool.Argv[1], []byte("exit 1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Clear(context.Background(), "sstash-1"); err == nil || s.notes()["sstash-1"].ok() {
+		t.Errorf("after nodetool failed to clear: %v, %+v", err, s.notes())
 	}
 }

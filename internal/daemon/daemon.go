@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sstash/sstash/internal/backup"
@@ -34,7 +36,10 @@ type Service struct {
 	nextFlush  time.Time
 	retryFull  time.Time // not before, after one that failed
 	lastCommit time.Time
-	failures   int // in a row
+	checked    time.Time // that the history is still all there
+	failures   int       // in a row
+	flushing   sync.WaitGroup
+	flushes    atomic.Int32 // going on
 }
 
 const (
@@ -42,6 +47,9 @@ const (
 	retryMax = 2 * time.Minute
 	// fullRetry is the pause after a snapshot that failed. Increments go on meanwhile.
 	fullRetry = 5 * time.Minute
+	// checkEvery is how often the service looks whether somebody has removed entries of its history:
+	// with them, what was unlinked is lost. It costs one listing.
+	checkEvery = time.Hour
 	// existsRetry is the pause after one whose tag was taken meanwhile.
 	existsRetry = 10 * time.Second
 )
@@ -51,18 +59,17 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	s.board = newBoard(s.Node)
 	s.metrics = newMetrics(s.board)
-	stop, err := s.serve()
-	if err != nil {
-		return err
-	}
-	defer stop()
+	defer s.serve()()
+	defer s.flushing.Wait()
+	var err error
 	if s.watch, err = watcher.New(s.Node.DataDirs); err != nil {
 		s.Log.Warn("no file events, polling only", "error", err)
 	} else {
 		defer s.watch.Close()
 	}
 	s.Node.Scanned = s.follow
-	s.nextFlush = s.Now().Add(s.Config.FlushEvery)
+	s.checked = s.Now() // by Open
+	s.nextFlush = schedule.Flush(s.Config.FlushEvery, s.Now(), s.HostID)
 	s.Notify("READY=1")
 	defer s.Notify("STOPPING=1")
 	for {
@@ -70,7 +77,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if fatal(err) {
+		if Fatal(err) {
 			return err
 		}
 		if err := s.idle(ctx, wait); err != nil {
@@ -91,8 +98,8 @@ func (s *Service) follow(l watcher.Listing) {
 	}
 }
 
-// fatal errors are those that going on would make worse.
-func fatal(err error) bool {
+// Fatal errors are those that going on would make worse.
+func Fatal(err error) bool {
 	return errors.Is(err, history.ErrFenced) || errors.Is(err, history.ErrDamaged) || errors.Is(err, backup.ErrIdentity)
 }
 
@@ -121,8 +128,14 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 // work is one pass, or a full when one is due.
 func (s *Service) work(ctx context.Context) (backup.Report, error) {
 	now := s.Now()
-	if s.Snapshots == nil {
-		return s.Pass(ctx)
+	if err := s.claim.extend(); err != nil {
+		return backup.Report{}, err
+	}
+	if now.Sub(s.checked) >= checkEvery {
+		if err := s.Uploader.History.Check(ctx); err != nil {
+			return backup.Report{}, err
+		}
+		s.checked = now
 	}
 	if due, ok := s.fullDue(now); ok && !due.After(now) {
 		tag := schedule.Tag(backup.TagPrefix, s.full().Slot(now))
@@ -135,17 +148,32 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		}
 		return r, err
 	}
-	if s.Config.FlushEvery > 0 && !s.nextFlush.After(now) {
-		s.nextFlush = now.Add(s.Config.FlushEvery)
-		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil {
-			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
-		}
+	if s.flushesDue() && !s.nextFlush.After(now) {
+		s.nextFlush = schedule.Flush(s.Config.FlushEvery, now, s.HostID)
+		s.flush(ctx)
 	}
 	r, err := s.Pass(ctx)
 	if len(r.Manifests) > 0 {
 		s.lastCommit = s.Now()
 	}
 	return r, err
+}
+
+func (s *Service) flushesDue() bool { return s.Snapshots != nil && s.Config.FlushEvery > 0 }
+
+// flush lets the database flush beside the passes: one that hangs does not hold them up. What it
+// writes makes an event.
+func (s *Service) flush(ctx context.Context) {
+	if !s.flushes.CompareAndSwap(0, 1) {
+		s.Log.Warn("the database is still at the flush before: recent writes wait for it")
+		return
+	}
+	s.flushing.Go(func() {
+		defer s.flushes.Store(0)
+		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil && ctx.Err() == nil {
+			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
+		}
+	})
 }
 
 // fullDue is when the next full may begin; false when there will be none.
@@ -169,6 +197,9 @@ func (s *Service) full() schedule.Full {
 func (s *Service) idle(ctx context.Context, wait time.Duration) error {
 	if wait <= 0 {
 		return ctx.Err()
+	}
+	if s.failures > 0 {
+		return sleep(ctx, wait) // events would only make it fail more often
 	}
 	wait = s.untilDue(wait)
 	limited, cancel := context.WithTimeout(ctx, wait)
@@ -205,7 +236,7 @@ func (s *Service) pause() time.Duration {
 // untilDue shortens wait to when a full or a flush is due.
 func (s *Service) untilDue(wait time.Duration) time.Duration {
 	now := s.Now()
-	if s.Snapshots != nil && s.Config.FlushEvery > 0 {
+	if s.flushesDue() {
 		wait = min(wait, s.nextFlush.Sub(now))
 	}
 	if due, ok := s.fullDue(now); ok {

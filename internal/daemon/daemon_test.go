@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -45,7 +46,7 @@ func copied(t *testing.T) config.Config {
 // run starts the service and returns how it ends.
 func run(t *testing.T, ctx context.Context, c config.Config, log io.Writer) <-chan error {
 	t.Helper()
-	n, err := Open(ctx, Options{Config: c, Version: "test"})
+	n, err := Open(ctx, Options{Config: c, Version: "test", Listen: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,8 +142,75 @@ func TestI4_ServiceStopsWhenAnotherTakesOver(t *testing.T) {
 	}
 }
 
+// A service that can't begin has not ended another one.
+func TestI4_ListenComesBeforeTheHistory(t *testing.T) {
+	c := copied(t)
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range 2 {
+		if n, err := Open(t.Context(), Options{Config: c, Listen: true}); err == nil || !strings.Contains(err.Error(), "key listen") {
+			n.Close()
+			t.Fatalf("the address is taken: %v", err)
+		}
+	}
+	n, err := Open(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if seq := n.Uploader.History.State().Seq(); seq != 1 {
+		t.Errorf("the first entry has number %d: others were made in vain", seq)
+	}
+}
+
+// Under constant load, commits keep their distance, and none is put off for ever.
+func TestCommitsKeepTheirDistance(t *testing.T) {
+	c := copied(t)
+	c.CommitEvery, c.Watch.Settle, c.Watch.Rescan = 2*time.Second, 50*time.Millisecond, time.Hour
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := run(t, ctx, c, io.Discard)
+	first := until(t, c, func(s status.Status) bool { return s.Seq > 1 }).Seq
+	for n := range 1000 {
+		linkAs(t, c, fmt.Sprintf("nb-%d-big-", 9000+n))
+		time.Sleep(100 * time.Millisecond)
+		if until(t, c, func(status.Status) bool { return true }).Seq >= first+3 {
+			break
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	h := history.Reader{Bucket: n.Bucket, Prefix: n.Uploader.Prefix}
+	var last time.Time
+	for seq := first + 1; seq < n.Uploader.History.State().Seq(); seq++ {
+		m, err := h.Manifest(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gap := m.Time.Sub(last); gap < c.CommitEvery-c.Watch.Settle {
+			t.Errorf("entry %d follows after %s", seq, gap)
+		}
+		last = m.Time
+	}
+}
+
 // link puts the files of a snapshot into backups/, as a flush would.
 func link(t *testing.T, c config.Config) {
+	t.Helper()
+	linkAs(t, c, "nb-9999-big-")
+}
+
+func linkAs(t *testing.T, c config.Config, stem string) {
 	t.Helper()
 	l, err := watcher.Scan(context.Background(), c.Cassandra.DataDirectories)
 	if err != nil {
@@ -152,7 +220,7 @@ func link(t *testing.T, c config.Config) {
 	set := l.Snapshots[i].SSTables[0]
 	table := filepath.Join(set.DataDir, set.Table.Keyspace, set.Table.Dir())
 	for _, f := range set.Files {
-		to := filepath.Join(table, "backups", "nb-9999-big-"+f.Component)
+		to := filepath.Join(table, "backups", stem+f.Component)
 		if err := copyFile(filepath.Join(set.DataDir, set.Rel(f.Component)), to); err != nil {
 			t.Fatal(err)
 		}

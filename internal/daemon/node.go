@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,13 +34,20 @@ type Node struct {
 	Bucket  bucket.Bucket
 
 	cache *history.Cache
-	claim claim
+	claim *claim
+	// listener is where the service answers; nil where there is none.
+	listener net.Listener
 }
+
+// nodetoolTimeout is how long a snapshot may take: passes wait for it.
+const nodetoolTimeout = 30 * time.Minute
 
 // Options are what opening a node needs besides its configuration.
 type Options struct {
 	Config  config.Config
 	Version string // of sstash, for the history
+	// Listen binds the configured address, for a service.
+	Listen bool
 	// StartOver leaves a damaged history behind: ours begins after its last entry, and refers to
 	// nothing before.
 	StartOver bool
@@ -78,6 +86,13 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		n.claim.release()
 		return nil, err
 	}
+	// Whatever can fail comes before the history: opening it ends another writer.
+	if o.Listen && c.Listen != "" {
+		if n.listener, err = net.Listen("tcp", c.Listen); err != nil {
+			n.Close()
+			return nil, fmt.Errorf("listen (key listen): %w", err)
+		}
+	}
 	host, _ := os.Hostname() // only said to people
 	open := manifest.Body{Writer: &manifest.Writer{Host: host, PID: os.Getpid(), Version: o.Version}}
 	w, err := history.OpenWriter(ctx, history.Reader{Bucket: b, Prefix: prefix, Cache: n.cache},
@@ -106,6 +121,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 
 // Close unlocks the state directory and lets the data directories go.
 func (n *Node) Close() error {
+	if n.listener != nil {
+		n.listener.Close()
+	}
 	n.claim.release()
 	return n.cache.Close()
 }
@@ -132,7 +150,7 @@ func Snapshots(c config.Config) *backup.Snapshots {
 		return nil
 	}
 	return &backup.Snapshots{
-		Nodetool: cassandra.Nodetool{Argv: c.Cassandra.Nodetool},
+		Nodetool: cassandra.Nodetool{Argv: c.Cassandra.Nodetool, Timeout: nodetoolTimeout},
 		Dir:      filepath.Join(c.State, "snapshots"),
 		Now:      time.Now,
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -14,13 +13,10 @@ import (
 
 // serve answers on the configured address, loopback by default: /metrics, /status and /healthz. It
 // returns what ends it.
-func (s *Service) serve() (stop func(), err error) {
-	if s.Config.Listen == "" {
-		return func() {}, nil
-	}
-	l, err := net.Listen("tcp", s.Config.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen (key listen): %w", err)
+func (s *Service) serve() (stop func()) {
+	l := s.Node.listener
+	if l == nil {
+		return func() {}
 	}
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
@@ -37,7 +33,7 @@ func (s *Service) serve() (stop func(), err error) {
 			server.Close()
 		}
 		<-done
-	}, nil
+	}
 }
 
 func (s *Service) handler() http.Handler {

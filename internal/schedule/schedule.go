@@ -53,6 +53,19 @@ func (f Full) delay(host string) time.Duration {
 	return time.Duration(h.Sum64() % uint64(f.Spread))
 }
 
+// Flush is the next moment at which the node called host flushes: every so often by the clock, so that
+// restarts don't put it off, and each node at another one. Zero when it never does.
+func Flush(every time.Duration, now time.Time, host string) time.Time {
+	if every <= 0 {
+		return time.Time{}
+	}
+	next := now.UTC().Truncate(every).Add(Full{Spread: every}.delay(host))
+	if !next.After(now) {
+		next = next.Add(every)
+	}
+	return next
+}
+
 // Tag names the snapshot of a slot.
 func Tag(prefix string, slot time.Time) string {
 	return prefix + slot.UTC().Format("20060102T150405Z")

@@ -68,6 +68,28 @@ func TestDue(t *testing.T) {
 	}
 }
 
+func TestFlush(t *testing.T) {
+	now := at(t, "2026-11-22T12:34:56Z")
+	if !Flush(0, now, "a").IsZero() {
+		t.Error("never is a time")
+	}
+	for _, host := range []string{"a", "b", "c"} {
+		next := Flush(time.Hour, now, host)
+		if d := next.Sub(now); d <= 0 || d > time.Hour {
+			t.Errorf("%s: next in %s", host, d)
+		}
+		if again := Flush(time.Hour, next.Add(-time.Second), host); !again.Equal(next) {
+			t.Errorf("%s: a restart moved %s to %s", host, next, again)
+		}
+		if after := Flush(time.Hour, next, host); !after.Equal(next.Add(time.Hour)) {
+			t.Errorf("%s: after %s comes %s", host, next, after)
+		}
+	}
+	if Flush(time.Hour, now, "a").Equal(Flush(time.Hour, now, "b")) {
+		t.Error("two nodes flush at once")
+	}
+}
+
 // Over half a year each node takes one full in each slot, and never more than Spread after it.
 func TestEverySlotHasOneFull(t *testing.T) {
 	for _, f := range []Full{
