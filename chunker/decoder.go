@@ -5,11 +5,17 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/lz4"
 )
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for
 // one goroutine and holds about 0.3 MiB.
-type Decoder struct{ zstd *zstd.Decoder }
+type Decoder struct {
+	zstd *zstd.Decoder
+	rows []byte
+	lz4  lz4.Encoder
+}
 
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder {
@@ -46,12 +52,15 @@ func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 // decode is Decode without the hash.
 func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 	switch {
-	case f.Transform != None:
+	case f.Transform > Unchunked:
 		return nil, fmt.Errorf("%s: %w", f.Transform, ErrUnsupported)
 	case f.Raw < 1:
 		return nil, fmt.Errorf("%w: no raw bytes", ErrCorrupt)
 	case f.Raw > MaxRaw:
 		return nil, fmt.Errorf("%d raw bytes, at most %d: %w", f.Raw, MaxRaw, ErrUnsupported)
+	}
+	if f.Transform == Unchunked {
+		return d.rechunk(dst, f)
 	}
 	switch f.Codec {
 	case Stored:
@@ -63,6 +72,22 @@ func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 		return d.inflate(dst, f.Data, int(f.Raw))
 	}
 	return nil, fmt.Errorf("%s: %w", f.Codec, ErrUnsupported)
+}
+
+// rechunk appends the chunks of a Data.db, made again from their rows.
+func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
+	c, rest, kept, err := parseChunks(f.Data, int(f.Raw))
+	if err != nil {
+		return nil, err
+	}
+	packed, keep := rest[:len(rest)-kept], rest[len(rest)-kept:]
+	if f.Codec != Zstd {
+		return nil, fmt.Errorf("%s of %s: %w", f.Codec, f.Transform, ErrUnsupported)
+	}
+	if d.rows, err = d.inflate(d.rows[:0], packed, c.rows()); err != nil {
+		return nil, err
+	}
+	return c.rebuild(slices.Grow(dst, int(f.Raw)), d.rows, keep, int(f.Raw), &d.lz4)
 }
 
 // inflate appends exactly raw bytes, decompressed from data, to dst.

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/lz4"
 )
 
 // Encoder makes frames. It is for one goroutine. With frames of up to FrameSize
@@ -21,6 +23,11 @@ type Encoder struct {
 	decoder  *Decoder
 	packed   []byte // the last frame's Data
 	unpacked []byte // the last frame decoded again
+
+	// Of Rows.
+	rows  []byte
+	chunk []byte // one made again
+	lz4   lz4.Encoder
 }
 
 // NewEncoder returns an Encoder; it fails only on a level that is none of the
@@ -57,24 +64,28 @@ func (e *Encoder) Encode(raw []byte) (Frame, error) {
 	if len(raw) < 1 || len(raw) > MaxRaw {
 		return Frame{}, fmt.Errorf("encode frame: %d raw bytes, want 1 to %d", len(raw), MaxRaw)
 	}
-	f := Frame{Codec: Stored, Transform: None, Raw: uint32(len(raw)), Hash: Sum(raw), Data: raw}
+	plain := Frame{Codec: Stored, Transform: None, Raw: uint32(len(raw)), Hash: Sum(raw), Data: raw}
 	// Room for bytes that don't compress: growing step by step would overshoot.
 	e.packed = slices.Grow(e.packed[:0], len(raw)+1024)
 	e.packed = e.compress(raw, e.packed)
-	if len(e.packed) >= len(raw)-len(raw)/64 {
-		return f, nil
-	}
-	if !e.comesBack(raw) {
-		e.Mismatches++
-		return f, nil
-	}
+	f := plain
 	f.Codec, f.Data = Zstd, e.packed
+	if !small(f) {
+		return plain, nil
+	}
+	if !e.comesBack(raw, f) {
+		e.Mismatches++
+		return plain, nil
+	}
 	return f, nil
 }
 
-// comesBack reports whether e.packed decodes to raw.
-func (e *Encoder) comesBack(raw []byte) bool {
+// small reports whether f is worth the time that decoding will take.
+func small(f Frame) bool { return len(f.Data) < int(f.Raw-f.Raw/64) }
+
+// comesBack reports whether f decodes to raw.
+func (e *Encoder) comesBack(raw []byte, f Frame) bool {
 	var err error
-	e.unpacked, err = e.decoder.inflate(e.unpacked[:0], e.packed, len(raw))
+	e.unpacked, err = e.decoder.decode(e.unpacked[:0], f)
 	return err == nil && bytes.Equal(e.unpacked, raw)
 }

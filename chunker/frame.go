@@ -51,8 +51,11 @@ func (c Codec) String() string {
 // those that are reserved.
 type Transform uint8
 
-// None leaves the raw bytes as they are.
-const None Transform = 0
+// The transforms.
+const (
+	None      Transform = 0 // the raw bytes as they are
+	Unchunked Transform = 1 // the rows in the chunks of a Data.db, without LZ4
+)
 
 // String names t for people.
 func (t Transform) String() string {
