@@ -1,17 +1,15 @@
 package lz4
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "slices"
 
-// Decode appends the raw bytes of the block src to dst, with which it must not
-// overlap, and returns the extended slice. Any encoder's block will do, and any
-// bytes at all may come: unless they are a whole block of exactly raw bytes the
-// error is ErrCorrupt, and dst returned as it was, although bytes between its
-// length and capacity may have changed.
+// Decode appends the raw bytes of the block src to dst, which it must not overlap,
+// and returns the extended slice. Any encoder's block will do, and any bytes at all
+// may come: unless they are a block of exactly so many raw bytes, the error is
+// ErrCorrupt and dst is returned as it was, although the raw bytes behind its length
+// may have changed.
 //
-// It makes room for raw bytes, and none if raw is more than 255 times src.
+// It makes room for raw bytes, but for none that src is too short for: a block holds
+// at most 255 times its length.
 func Decode(dst, src []byte, raw int) ([]byte, error) {
 	if raw < 0 || raw > 255*len(src) {
 		return dst, ErrCorrupt
@@ -23,16 +21,19 @@ func Decode(dst, src []byte, raw int) ([]byte, error) {
 	return dst[:len(dst)+raw], nil
 }
 
-// decode tells whether src filled out. Where there is room it copies 16 bytes
-// instead of fewer.
+// decode tells whether src filled out. Where both go on far enough it copies more
+// than a short length asks for: what is too much is overwritten by what follows.
 func decode(out, src []byte) bool {
 	o, i := 0, 0
 	for i < len(src) {
 		token := src[i]
 		i++
 		n := int(token >> 4)
-		if n < 15 && len(src)-i >= 16 && len(out)-o >= 16 {
-			*(*[16]byte)(out[o:]) = *(*[16]byte)(src[i:])
+		if n < 15 && len(src)-i >= 16+2 && len(out)-o >= 16 {
+			copy8(out, o, src, i)
+			copy8(out, o+8, src, i+8)
+			i += n
+			o += n
 		} else {
 			if n == 15 {
 				n, i = extend(n, src, i)
@@ -40,51 +41,56 @@ func decode(out, src []byte) bool {
 			if n > len(src)-i || n > len(out)-o {
 				return false
 			}
-			copy(out[o:], src[i:i+n])
+			o += copy(out[o:], src[i:i+n])
+			i += n
+			if len(src)-i < 2 {
+				return i == len(src) && o == len(out)
+			}
 		}
-		i += n
-		o += n
-		if i == len(src) {
-			return o == len(out)
-		}
-		if len(src)-i < 2 {
-			return false
-		}
-		distance := int(binary.LittleEndian.Uint16(src[i:]))
+
+		distance := int(src[i]) | int(src[i+1])<<8
 		i += 2
-		from := o - distance
-		if distance == 0 || from < 0 {
+		if distance == 0 || distance > o {
 			return false
 		}
-		n = int(token & 15)
-		if n == 15 {
-			n, i = extend(n, src, i)
+		n = int(token&15) + minMatch
+		if n < 15+minMatch && distance >= 8 && len(out)-o >= 24 {
+			copy8(out, o, out, o-distance)
+			copy8(out, o+8, out, o-distance+8)
+			if n > 16 {
+				copy8(out, o+16, out, o-distance+16)
+			}
+		} else {
+			if n == 15+minMatch {
+				n, i = extend(n, src, i)
+			}
+			if n > len(out)-o {
+				return false
+			}
+			repeat(out, o, distance, n)
 		}
-		n += minMatch
-		if n > len(out)-o {
-			return false
-		}
-		repeat(out, o, from, n)
 		o += n
 	}
-	return false
+	return false // what ends with a match has no end
 }
 
-// repeat copies n bytes within out from position from to o. Where they overlap,
-// the bytes between them repeat.
-func repeat(out []byte, o, from, n int) {
-	if o-from >= 16 && n <= 32 && len(out)-o >= 32 {
-		*(*[16]byte)(out[o:]) = *(*[16]byte)(out[from:])
-		*(*[16]byte)(out[o+16:]) = *(*[16]byte)(out[from+16:])
+// repeat copies n bytes within out, to o from that distance before. Where they
+// overlap, the bytes in between repeat.
+func repeat(out []byte, o, distance, n int) {
+	from, end := o-distance, o+n
+	if distance >= 8 && end+8 <= len(out) {
+		for ; o < end; o, from = o+8, from+8 {
+			copy8(out, o, out, from)
+		}
 		return
 	}
-	for end := o + n; o < end; {
+	for o < end {
 		o += copy(out[o:end], out[from:o])
 	}
 }
 
-// extend adds to n the bytes at i, up to the first that is not 255, and returns
-// where src goes on. A length without an end is longer than src allows.
+// extend adds to n the bytes from i on, up to the first that is not 255, and returns
+// where src goes on: at its end, if there is no such byte.
 func extend(n int, src []byte, i int) (length, next int) {
 	for ; i < len(src); i++ {
 		n += int(src[i])

@@ -1,7 +1,6 @@
 package lz4
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"slices"
 )
@@ -9,162 +8,190 @@ import (
 const (
 	minMatch    = 4
 	maxDistance = 1<<16 - 1
-	lastBytes   = 5  // that a block ends with are literals
-	matchMargin = 12 // a match begins no nearer to the end
+	matchMargin = 12 // no match begins nearer to the end
+	lastBytes   = 5  // that no match reaches
 
-	small     = 1<<16 + 11 // inputs shorter than that are searched by a table of 16-bit positions
-	smallBits = 13         // log2 of its length
+	// Raw bytes shorter than that are searched by a table of 16-bit positions.
+	small     = 1<<16 + matchMargin - 1
+	smallBits = 13 // log2 of the table's length
 	largeBits = 12
 
-	prime4 = 2654435761 << 32                 // hashes the next 4 bytes; the 4 after them are shifted out
-	prime5 = 889523592379 << 24 & (1<<64 - 1) // hashes the next 5 bytes
+	prime4 = 2654435761 << 32                 // hashes 4 bytes: those after them are shifted out
+	prime5 = 889523592379 << 24 & (1<<64 - 1) // hashes 5 bytes
 )
 
-// Encoder makes LZ4 blocks. It is for one goroutine and holds 32 KiB. The zero
+// Encoder makes LZ4 blocks. It is for one goroutine and holds 48 KiB. The zero
 // value is ready; no block depends on those before it.
 type Encoder struct {
-	small [1 << smallBits]uint16
-	large [1 << smallBits]uint32
+	small table[uint16]
+	large table[uint32] // of which the first half is used
 }
 
-// Encode appends src as one block of class c to dst, with which it must not
-// overlap, and returns the extended slice. It makes room for the worst case, which
-// is 1/255 longer than src. It panics if c is not valid.
+// Encode appends src as one block of class c to dst, which it must not overlap,
+// and returns the extended slice. It makes room for the worst case, which is 1/255
+// more than src. It panics if c is not valid.
 func (e *Encoder) Encode(dst, src []byte, c Class) []byte {
 	if !c.Valid() {
 		panic("lz4: encode with " + c.String())
 	}
-	dst = slices.Grow(dst, bound(len(src)))
-	out := dst[len(dst) : len(dst)+bound(len(src))]
-	s := search{limit: len(src) - matchMargin, counter: 64}
+	s := search{prime: prime4, limit: len(src) - matchMargin, counter: 64}
 	switch c {
 	case A:
 		s.counter = 68
 	case C:
 		s.limit++
 	}
-	var n int
+	dst = slices.Grow(dst, bound(len(src)))
+	out := dst[len(dst) : len(dst)+bound(len(src))]
 	if len(src) < small {
-		s.prime, s.shift = prime4, 64-smallBits
-		n = encode(&e.small, out, src, s)
-	} else {
-		s.prime, s.shift = prime4, 64-largeBits
-		if c == C {
-			s.prime = prime5
-		}
-		n = encode(&e.large, out, src, s)
+		return dst[:len(dst)+encode(&e.small, out, src, s)]
 	}
-	return dst[:len(dst)+n]
+	if c == C {
+		s.prime = prime5
+	}
+	return dst[:len(dst)+encode(&e.large, out, src, s)]
 }
 
-// bound is the room for a block of n raw bytes, with what emitLiterals writes beyond.
+// bound is the room for a block of n raw bytes, with the up to 15 that copy8
+// writes too many.
 func bound(n int) int { return n + n/255 + 32 }
 
 // search is what classes and sizes differ in.
 type search struct {
 	prime   uint64 // of the hash
-	shift   uint   // of the hash: 64 less log2 of the table's length
-	limit   int    // the last position that is searched
-	counter int    // of probes, the step being a 64th of it
+	limit   int    // no position behind it is looked at
+	counter int    // of probes: every 64th makes the step longer
+}
+
+// A table holds the last position of each hash. An empty slot is position 0, and
+// that is a candidate like any other.
+type table[T uint16 | uint32] [1 << smallBits]T
+
+// shift leaves the bits of a hash that are an index. It is a constant in each of
+// the two instances.
+func (*table[T]) shift() int {
+	if ^T(0) == maxDistance {
+		return 64 - smallBits
+	}
+	return 64 - largeBits
 }
 
 // encode writes src as a block to out and returns its length.
-func encode[T uint16 | uint32](table *[1 << smallBits]T, out, src []byte, s search) int {
+func encode[T uint16 | uint32](t *table[T], out, src []byte, s search) int {
 	if len(src) <= matchMargin {
 		return literals(out, 0, src, 0, len(src))
 	}
-	// An empty slot is position 0, and that is a candidate like any other.
-	clear(table[:1<<(64-s.shift)])
-	o, anchor, p := 0, 0, 1 // anchor: all before it is written
+	shift := t.shift()
+	clear(t[:1<<(64-shift)])
+	o, anchor, p := 0, 0, 1 // what is before anchor is written
 	for {
-		h := s.hash(src, p)
 		var from int
-		for next, step, counter := p, 1, s.counter; ; counter++ {
-			p = next
-			next += step
-			if next > s.limit {
-				return literals(out, o, src, anchor, len(src))
-			}
-			step = counter >> 6
-			from = int(table[h])
-			table[h] = T(p)
-			h = s.hash(src, next)
-			if p-from <= maxDistance && load32(src, from) == load32(src, p) {
-				break
-			}
+		if p, from = find(t, src, p, s.limit, s.counter, s.prime); p < 0 {
+			return literals(out, o, src, anchor, len(src))
 		}
 		for p > anchor && from > 0 && src[p-1] == src[from-1] {
 			p--
 			from--
 		}
 		token := o
-		o = literals(out, o, src, anchor, p)
+		if n := p - anchor; n < 15 && len(src)-anchor >= 16 {
+			out[o] = byte(n) << 4
+			copy8(out, o+1, src, anchor)
+			copy8(out, o+9, src, anchor+8)
+			o += 1 + n
+		} else {
+			o = literals(out, o, src, anchor, p)
+		}
 		for {
-			n := common(src[:len(src)-lastBytes], from+minMatch, p+minMatch)
-			binary.LittleEndian.PutUint16(out[o:], uint16(p-from))
-			o = length(out, o+2, n, &out[token], 0)
-			p += minMatch + n
-			anchor = p
-			if p > len(src)-matchMargin {
-				return literals(out, o, src, anchor, len(src))
+			distance := p - from
+			out[o], out[o+1] = byte(distance), byte(distance>>8)
+			p, from = p+minMatch, from+minMatch
+			n := 8
+			if x := load64(src, from) ^ load64(src, p); x != 0 {
+				n = bits.TrailingZeros64(x) >> 3
+			} else {
+				n += common(src, from+8, p+8)
 			}
-			table[s.hash(src, p-2)] = T(p - 2)
-			h = s.hash(src, p)
-			from = int(table[h])
-			table[h] = T(p)
-			if p-from > maxDistance || load32(src, from) != load32(src, p) {
+			n = min(n, len(src)-lastBytes-p)
+			out[token] |= byte(min(n, 15))
+			o += 2
+			if n >= 15 {
+				o = length(out, o, n-15)
+			}
+			p += n
+			if p > len(src)-matchMargin {
+				return literals(out, o, src, p, len(src))
+			}
+			t[load64(src, p-2)*s.prime>>shift] = T(p - 2)
+			slot := &t[load64(src, p)*s.prime>>shift]
+			from = int(*slot)
+			*slot = T(p)
+			if load32(src, from) != load32(src, p) || p-from > maxDistance {
 				break
 			}
 			token = o
 			out[o] = 0
 			o++
 		}
+		anchor = p
 		p++
 	}
 }
 
-func (s *search) hash(src []byte, p int) uint64 {
-	return load64(src, p) * s.prime >> (s.shift & 63) & (1<<smallBits - 1)
+// find returns the first position from next on that has a match, and the position
+// of that, or -1. The step grows by one every 64 probes.
+func find[T uint16 | uint32](t *table[T], src []byte, next, limit, counter int, prime uint64) (p, from int) {
+	shift := t.shift()
+	hash := load64(src, next) * prime
+	for step := 1; ; counter++ {
+		p = next
+		next += step
+		if next > limit {
+			return -1, 0
+		}
+		step = counter >> 6
+		slot := &t[hash>>shift]
+		from = int(*slot)
+		*slot = T(p)
+		hash = load64(src, next) * prime
+		if load32(src, from) == load32(src, p) && p-from <= maxDistance {
+			return p, from
+		}
+	}
 }
 
-// common counts how many bytes from i and from j on are equal; j > i.
-func common(b []byte, i, j int) int {
+// common returns how many bytes from i on are those from j on; j is larger.
+func common(src []byte, i, j int) int {
 	start := j
-	for j+8 <= len(b) {
-		if x := load64(b, i) ^ load64(b, j); x != 0 {
+	for j+8 <= len(src) {
+		if x := load64(src, i) ^ load64(src, j); x != 0 {
 			return j - start + bits.TrailingZeros64(x)>>3
 		}
 		i += 8
 		j += 8
 	}
-	for j < len(b) && b[i] == b[j] {
+	for j < len(src) && src[i] == src[j] {
 		i++
 		j++
 	}
 	return j - start
 }
 
-// literals writes a token and src from at to end, and returns where out goes on.
+// literals writes a token and src[at:end], and returns where out goes on.
 func literals(out []byte, o int, src []byte, at, end int) int {
 	n := end - at
-	out[o] = 0
-	o = length(out, o+1, n, &out[o], 4)
-	if n <= 16 && len(src)-at >= 16 {
-		*(*[16]byte)(out[o:]) = *(*[16]byte)(src[at:])
-	} else {
-		copy(out[o:], src[at:end])
+	out[o] = byte(min(n, 15)) << 4
+	o++
+	if n >= 15 {
+		o = length(out, o, n-15)
 	}
-	return o + n
+	return o + copy(out[o:], src[at:end])
 }
 
-// length adds n to the token, and what exceeds its 4 bits to out.
-func length(out []byte, o, n int, token *byte, shift uint) int {
-	if n < 15 {
-		*token |= byte(n << shift)
-		return o
-	}
-	*token |= 15 << shift
-	for n -= 15; n >= 255; n -= 255 {
+// length writes what of a length exceeds the token's 15, and returns where out goes
+// on.
+func length(out []byte, o, n int) int {
+	for ; n >= 255; n -= 255 {
 		out[o] = 255
 		o++
 	}
