@@ -3,16 +3,18 @@
 # root, and say what to run when not.
 SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-BUILD = CGO_ENABLED=0 go build -trimpath -tags disable_grpc_modules -ldflags '-s -w -X main.version=$(VERSION)'
+# What is run from here is compiled like what is installed, so that nothing is compiled twice.
+# BENCH are flags of the benchmark, such as -markdown.
+FLAGS = -trimpath -tags disable_grpc_modules
 FUZZTIME ?= 10s
 
 .PHONY: build demo test race fuzz bench lint deps
 
 build:
-	$(BUILD) -o bin/sstash ./cmd/sstash
+	CGO_ENABLED=0 go build $(FLAGS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sstash ./cmd/sstash
 
 demo: deps build
-	@go run ./internal/demo -sstash bin/sstash
+	@CGO_ENABLED=0 go run $(FLAGS) ./internal/demo -sstash bin/sstash
 
 test: deps
 	go vet ./...
@@ -29,7 +31,7 @@ fuzz:
 	done
 
 bench: deps build
-	@go run ./internal/bench -sstash bin/sstash
+	@CGO_ENABLED=0 go run $(FLAGS) ./internal/bench -sstash bin/sstash $(BENCH)
 
 lint:
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -101,6 +101,8 @@ func hint(err error) string {
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
 	case errors.Is(err, cassandra.ErrSnapshotExists):
 		return "the service stores and clears it; or clear it yourself with nodetool clearsnapshot -t TAG"
+	case errors.Is(err, restore.ErrNotEmpty):
+		return "--as KS.T loads into another table; truncate the table to replace what it holds; --allow-not-empty loads into it as it is"
 	case errors.Is(err, restore.ErrNoSpace):
 		return "make room and give the same command again: it goes on where it was"
 	case errors.Is(err, restore.ErrIncomplete):

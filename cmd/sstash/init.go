@@ -221,14 +221,15 @@ func (v *initVerb) write(path string, s cassandra.Settings) error {
 	if err := config.Create(temp, v.facts); err != nil {
 		return err
 	}
-	v.share(temp, s)
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
+	v.share(path, s)
 	return nil
 }
 
-// share lets the database's group read the configuration, where root writes it for another user.
+// share gives what root makes to the owner of the data, as whom the service runs: the configuration to
+// read, and, for the one that is installed, the state directory to write.
 func (v *initVerb) share(path string, s cassandra.Settings) {
 	if os.Geteuid() != 0 || len(s.DataDirectories) == 0 {
 		return
@@ -238,8 +239,11 @@ func (v *initVerb) share(path string, s cassandra.Settings) {
 	if err == nil {
 		err = os.Chown(path, -1, int(st.Gid))
 	}
+	if state := config.Default().State; err == nil && path == config.DefaultPath {
+		err = errors.Join(os.MkdirAll(state, 0o750), os.Chown(state, int(st.Uid), int(st.Gid)))
+	}
 	if err != nil {
-		v.note("the configuration's group could not be set: %v", err)
+		v.note("what the service needs could not be given to the data's owner: %v", err)
 	}
 }
 

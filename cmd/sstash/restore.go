@@ -31,7 +31,7 @@ func (c *choice) flags(a *app, cmd *cobra.Command) {
 	c.chooser.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.at, "at", "", "the last point that holds nothing written later (default: latest)")
-	f.Uint64Var(&c.point, "point", 0, "the point of that number, as `sstash points` lists them")
+	f.Uint64Var(&c.point, "point", 0, "the point of that number, as \"sstash points\" lists them")
 	f.StringSliceVar(&c.tables, "tables", nil, "KS or KS.T, several with commas (default: all)")
 	f.StringVar(&c.as, "as", "", "KS.T: load one table into another one")
 	f.StringVar(&c.to, "to", "", "a directory to restore to (default: load into the running node)")

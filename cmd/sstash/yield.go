@@ -19,8 +19,6 @@ const (
 	ioprioWhoProcess = 1
 	ioprioClassIdle  = 3
 	ioprioClassShift = 13
-
-	niceness = 10
 )
 
 // yield makes the process a good neighbour of the database: as many cores and as much memory as the
@@ -28,6 +26,9 @@ const (
 func yield(l config.Limits) error {
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), int(math.Ceil(l.CPU))))
 	debug.SetMemoryLimit(int64(l.Memory))
+	if l.Nice == 0 {
+		return nil
+	}
 	// Both priorities belong to threads; those that come later inherit them.
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -36,13 +37,13 @@ func yield(l config.Limits) error {
 	var errs []error
 	for _, t := range threads {
 		if tid, err := strconv.Atoi(t.Name()); err == nil {
-			errs = append(errs, lower(tid))
+			errs = append(errs, lower(tid, l.Nice))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func lower(tid int) error {
+func lower(tid, niceness int) error {
 	// The system call answers 20 - nice.
 	if now, err := unix.Getpriority(unix.PRIO_PROCESS, tid); err == nil && 20-now < niceness {
 		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, niceness); err != nil {

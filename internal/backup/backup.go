@@ -104,6 +104,18 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
+// Look lets the Judge see what is there, and stores nothing: what does not change any more is ready
+// for a pass that begins when it has settled.
+func (n *Node) Look(ctx context.Context) error {
+	r, p, err := n.look(ctx)
+	if err != nil {
+		return err
+	}
+	n.judgeSets(&r, p.news)
+	n.judgeSnapshots(&r, p.snapshots)
+	return nil
+}
+
 // commit stores what is ready. seen are the tags of all snapshots that are not stored whole.
 func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, snapshots []ready, seen []string) error {
 	fresh := n.Uploader.History.State().Fresh()

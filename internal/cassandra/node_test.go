@@ -162,6 +162,9 @@ func TestSnapshotFlushImport(t *testing.T) {
 	if err := n.tool.Flush(ctx, "Shop", "Orders"); err != nil {
 		t.Fatal(err)
 	}
+	if err := n.tool.Flush(ctx, ""); err != nil {
+		t.Errorf("flush everything: %v", err)
+	}
 	for i := range 10 {
 		n.exec(t, fmt.Sprintf(`INSERT INTO "Shop"."Orders" ("Id", v) VALUES (%d, 'w')`, i))
 	}

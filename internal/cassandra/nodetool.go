@@ -111,10 +111,15 @@ func (n Nodetool) ClearSnapshot(ctx context.Context, tag string) error {
 	return err
 }
 
-// Flush writes the memtables of the tables, or of all tables of the keyspace.
-// Everything acknowledged before the call is in SSTables when it returns.
+// Flush writes the memtables of the tables, of all tables of the keyspace, or
+// of the whole node when keyspace is "". Everything acknowledged before the call
+// is in SSTables when it returns.
 func (n Nodetool) Flush(ctx context.Context, keyspace string, tables ...string) error {
-	_, err := n.run(ctx, append([]string{"flush", keyspace}, tables...)...)
+	args := []string{"flush"}
+	if keyspace != "" {
+		args = slices.Concat(args, []string{keyspace}, tables)
+	}
+	_, err := n.run(ctx, args...)
 	return err
 }
 

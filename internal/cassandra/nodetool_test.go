@@ -35,6 +35,7 @@ func TestNodetoolArguments(t *testing.T) {
 		{func() error { return n.Snapshot(ctx, "t", []string{"a", "B"}) }, "snapshot|-t|t|a|B"},
 		{func() error { return n.Snapshot(ctx, "t", []string{"a.b", "C.d"}) }, "snapshot|-t|t|-kt|a.b,C.d"},
 		{func() error { return n.ClearSnapshot(ctx, "t") }, "clearsnapshot|-t|t"},
+		{func() error { return n.Flush(ctx, "") }, "flush"},
 		{func() error { return n.Flush(ctx, "ks") }, "flush|ks"},
 		{func() error { return n.Flush(ctx, "ks", "a", "b") }, "flush|ks|a|b"},
 		{func() error { return n.Import(ctx, "ks", "t", []string{"/a", "/b"}, ImportOptions{}) }, "import|ks|t|/a|/b"},

@@ -104,6 +104,7 @@ type Limits struct {
 	Upload Bytes   `yaml:"upload"` // per second; 0: unlimited
 	CPU    float64 `yaml:"cpu"`    // cores
 	Memory Bytes   `yaml:"memory"`
+	Nice   int     `yaml:"nice"` // at least so nice, and the disk when nobody else wants it; 0: as it was started
 }
 
 // Watch tunes how files are found. The defaults suit Cassandra's habits: the
@@ -133,7 +134,7 @@ func Default() Config {
 		Collect:     CollectNode,
 		Links:       LinksPrune,
 		Compression: CompressionBalanced,
-		Limits:      Limits{CPU: 1, Memory: 256 << 20},
+		Limits:      Limits{CPU: 1, Memory: 256 << 20, Nice: 10},
 		Watch:       Watch{Settle: time.Second, Patience: 2 * time.Minute, Rescan: 5 * time.Minute},
 		State:       "/var/lib/sstash",
 		Listen:      "127.0.0.1:9188",

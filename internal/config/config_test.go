@@ -35,9 +35,9 @@ func TestLoad(t *testing.T) {
 		{"words of other types", b + "cluster: 0123\nfull: {at: 02:30}\nlinks: off\ncollect: \"off\"\n", nil, func(c *Config) {
 			c.Cluster, c.Full.At, c.Links, c.Collect = "0123", 150, LinksOff, CollectOff
 		}},
-		{"units", b + "flush_every: 1h30m\nfull: {every: 1.5d}\ncommit_log: {every: 0}\nlimits: {upload: 1.5MB, cpu: 0.5, memory: 1GiB}\n", nil, func(c *Config) {
+		{"units", b + "flush_every: 1h30m\nfull: {every: 1.5d}\ncommit_log: {every: 0}\nlimits: {upload: 1.5MB, cpu: 0.5, memory: 1GiB, nice: 0}\n", nil, func(c *Config) {
 			c.FlushEvery, c.Full.Every, c.CommitLog.Every = 90*time.Minute, 36*time.Hour, 0
-			c.Limits = Limits{1_500_000, 0.5, 1 << 30}
+			c.Limits = Limits{1_500_000, 0.5, 1 << 30, 0}
 		}},
 		{"months, not minutes", b + "keep: {monthly: 3m, weekly: 0, points: 1y}\n", nil, func(c *Config) {
 			c.Keep.Monthly, c.Keep.Weekly, c.Keep.Points = 93*day, 0, 366*day
@@ -84,7 +84,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown key", ok + "comit_every: 1s\n", nil, []string{`sstash.yaml:2: unknown key "comit_every"; did you mean "commit_every"?`}},
 		{"unknown nested key", ok + "cassandra:\n  nodetol: [x]\n", nil, []string{`:3: unknown key "cassandra.nodetol"; did you mean "cassandra.nodetool"?`}},
 		{"key of another group", ok + "settle: 1s\n", nil, []string{`did you mean "watch.settle"?`}},
-		{"key like no other", ok + "limits: {bandwidth: 1}\n", nil, []string{"known keys: upload, cpu, memory"}},
+		{"key like no other", ok + "limits: {bandwidth: 1}\n", nil, []string{"known keys: upload, cpu, memory, nice"}},
 		{"all at once", "a: 1\nlinks: maybe\nfull: {every: soon}\n", nil, []string{`:1: unknown key "a"`, ":3: full.every"}},
 		{"duplicate", ok + "links: off\nlinks: prune\n", nil, []string{":3:", `"links" already defined`}},
 		{"duplicate in flow", ok + "full: {every: 1d, every: 2d}\n", nil, []string{":2:", "already defined"}},
@@ -99,6 +99,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"minutes of an age", ok + "keep: {log: 90s}\n", nil, []string{`"90s" is not a duration such as 12w`}},
 		{"number without unit", ok + "commit_every: 60\n", nil, []string{`commit_every: "60" is not a duration such as 90s`}},
 		{"endless", ok + "commit_every: 99999999999999w\n", nil, []string{"too long"}},
+		{"number", ok + "limits: {cpu: few, nice: 1.5}\n", nil, []string{`"few" is not a number`, `"1.5" is not a whole number`}},
+		{"range", ok + "limits: {nice: 20}\n", nil, []string{"limits.nice: must be 0 to 19"}},
 		{"size", ok + "limits: {memory: 256M}\n", nil, []string{"units are KiB"}},
 		{"bucket missing", "links: off\n", nil, []string{"bucket: give a bucket URL"}},
 		{"bucket scheme", "bucket: ftp://x/y\n", nil, []string{`scheme "ftp" is none of gs, s3, azblob, file`}},

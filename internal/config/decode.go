@@ -54,6 +54,11 @@ func (k key) set(text string) (err error) {
 		if err != nil {
 			err = fmt.Errorf("%q is not a number", text)
 		}
+	case *int:
+		*dst, err = strconv.Atoi(text)
+		if err != nil {
+			err = fmt.Errorf("%q is not a whole number", text)
+		}
 	case *[]string:
 		if k.kind == "words" {
 			*dst, err = splitWords(text)

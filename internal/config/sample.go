@@ -139,8 +139,9 @@ cassandra:
 # fast, balanced or dense.
 #compression: balanced
 
-# upload is per second, 0 is unlimited; cpu is in cores.
-#limits: {upload: 0, cpu: 1, memory: 256MiB}
+# upload is per second, 0 is unlimited; cpu is in cores. nice is how far the
+# database goes first, on the disk as well; 0 is not at all.
+#limits: {upload: 0, cpu: 1, memory: 256MiB, nice: 10}
 
 # How files are found. settle: a set of links is complete when nothing joined it
 # for this long; patience: how long to wait for files that never come; rescan:

@@ -43,6 +43,7 @@ func (c Config) Validate() error {
 	f.require(c.Limits.Upload >= 0, "limits.upload", "must not be negative")
 	f.require(c.Limits.CPU > 0 && c.Limits.CPU <= 1024, "limits.cpu", "must be a number of cores above 0")
 	f.require(c.Limits.Memory >= 64<<20, "limits.memory", "must be at least 64MiB")
+	f.require(c.Limits.Nice >= 0 && c.Limits.Nice <= 19, "limits.nice", "must be 0 to 19")
 	f.absolute("state", c.State)
 	if c.Listen != "" {
 		_, _, err := net.SplitHostPort(c.Listen)

@@ -109,14 +109,11 @@ func (s *Service) turn(ctx context.Context) (time.Duration, error) {
 	if s.Beat != nil {
 		s.Beat()
 	}
-	if len(r.Manifests) > 0 {
-		s.lastCommit = s.Now()
-	}
 	switch {
 	case r.More:
 		return 0, nil
 	case len(r.Waiting) > 0:
-		return s.Config.Watch.Settle, nil
+		return s.pause(), nil
 	}
 	return s.Config.Watch.Rescan, nil
 }
@@ -144,7 +141,11 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
 		}
 	}
-	return s.Pass(ctx)
+	r, err := s.Pass(ctx)
+	if len(r.Manifests) > 0 {
+		s.lastCommit = s.Now()
+	}
+	return r, err
 }
 
 // fullDue is when the next full may begin; false when there will be none.
@@ -175,13 +176,30 @@ func (s *Service) idle(ctx context.Context, wait time.Duration) error {
 	if s.watch != nil {
 		if err := s.watch.Wait(limited); err == nil {
 			s.metrics.hints.Inc()
-			pause := max(s.Config.Watch.Settle, schedule.Commit(s.lastCommit, s.Config.CommitEvery, s.Now()).Sub(s.Now()))
-			return sleep(ctx, pause)
+			return s.settle(ctx)
 		}
 		return ctx.Err()
 	}
 	<-limited.Done()
 	return ctx.Err()
+}
+
+// settle waits until a commit is allowed, and looks at what is there early enough for it to be found
+// complete by then.
+func (s *Service) settle(ctx context.Context) error {
+	if err := sleep(ctx, s.pause()-s.Config.Watch.Settle); err != nil {
+		return err
+	}
+	if err := s.Look(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Debug("look around", "error", err) // the pass will say the same
+	}
+	return sleep(ctx, s.Config.Watch.Settle)
+}
+
+// pause is how long until a commit is allowed, at least as long as files take to settle.
+func (s *Service) pause() time.Duration {
+	now := s.Now()
+	return max(s.Config.Watch.Settle, schedule.Commit(s.lastCommit, s.Config.CommitEvery, now).Sub(now))
 }
 
 // untilDue shortens wait to when a full or a flush is due.

@@ -122,6 +122,7 @@ func TestServiceCoversAndSaysSo(t *testing.T) {
 
 func TestI4_ServiceStopsWhenAnotherTakesOver(t *testing.T) {
 	c := copied(t)
+	c.Links = config.LinksOff // or the second would not begin here
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	done := run(t, ctx, c, io.Discard)
@@ -168,6 +169,34 @@ func TestStateDirectoryIsLocked(t *testing.T) {
 	if _, err := Open(context.Background(), Options{Config: c}); !errors.Is(err, history.ErrInUse) {
 		t.Errorf("a second process: %v, want ErrInUse", err)
 	}
+}
+
+// What one has stored, another with another bucket may still need: who unlinks is alone.
+func TestI8_TwoBucketsOfOneNode(t *testing.T) {
+	c := copied(t)
+	f := func(first, second string, together bool) {
+		t.Helper()
+		one, other := c, c
+		one.Links, other.Links = first, second
+		other.Bucket = "file://" + filepath.Join(t.TempDir(), "bucket")
+		other.State = filepath.Join(t.TempDir(), "state")
+		n, err := Open(t.Context(), Options{Config: one})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		m, err := Open(t.Context(), Options{Config: other})
+		if err == nil {
+			m.Close()
+		}
+		if together && err != nil || !together && (!errors.Is(err, history.ErrInUse) || !strings.Contains(err.Error(), c.Cassandra.DataDirectories[0])) {
+			t.Errorf("links: %s and %s: %v", first, second, err)
+		}
+	}
+	f(config.LinksPrune, config.LinksPrune, false)
+	f(config.LinksPrune, config.LinksOff, false)
+	f(config.LinksOff, config.LinksPrune, false)
+	f(config.LinksOff, config.LinksOff, true)
 }
 
 // What is covered ends where something appeared that is not durable yet.

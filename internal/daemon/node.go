@@ -33,6 +33,7 @@ type Node struct {
 	Bucket  bucket.Bucket
 
 	cache *history.Cache
+	claim claim
 }
 
 // Options are what opening a node needs besides its configuration.
@@ -45,8 +46,8 @@ type Options struct {
 	Progress  func(uploader.Progress) // may be nil
 }
 
-// Open learns who the node is, locks the state directory and opens the history: from here on, no
-// other sstash commits for this node. The caller closes the node.
+// Open learns who the node is, locks the state directory, claims the data directories and opens the
+// history: from here on, no other sstash commits for this node. The caller closes the node.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	c := o.Config
 	who, err := Identify(ctx, c)
@@ -69,20 +70,23 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := history.OpenCache(c.State, c.Bucket)
-	if err != nil {
+	n := &Node{Config: c, Cluster: who.Cluster, HostID: who.HostID, Bucket: b}
+	if n.claim, err = claimDirs(dirs, c.Links == config.LinksPrune); err != nil {
+		return nil, err
+	}
+	if n.cache, err = history.OpenCache(c.State, c.Bucket); err != nil {
+		n.claim.release()
 		return nil, err
 	}
 	host, _ := os.Hostname() // only said to people
 	open := manifest.Body{Writer: &manifest.Writer{Host: host, PID: os.Getpid(), Version: o.Version}}
-	w, err := history.OpenWriter(ctx, history.Reader{Bucket: b, Prefix: prefix, Cache: cache},
+	w, err := history.OpenWriter(ctx, history.Reader{Bucket: b, Prefix: prefix, Cache: n.cache},
 		history.Identity{Cluster: who.Cluster, HostID: who.HostID}, open,
 		history.WriterOptions{Now: time.Now, StartOver: o.StartOver})
 	if err != nil {
-		cache.Close()
+		n.Close()
 		return nil, err
 	}
-	n := &Node{Config: c, Cluster: who.Cluster, HostID: who.HostID, Bucket: b, cache: cache}
 	n.Node = &backup.Node{
 		DataDirs: dirs,
 		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
@@ -100,8 +104,11 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	return n, nil
 }
 
-// Close unlocks the state directory.
-func (n *Node) Close() error { return n.cache.Close() }
+// Close unlocks the state directory and lets the data directories go.
+func (n *Node) Close() error {
+	n.claim.release()
+	return n.cache.Close()
+}
 
 // DataDirs are the directories that hold the node's tables.
 func DataDirs(c config.Config) ([]string, error) {

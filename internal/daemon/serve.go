@@ -50,8 +50,12 @@ func (s *Service) handler() http.Handler {
 	// Healthy while passes succeed: for a probe that restarts what hangs.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		st := s.board.Status()
-		if st.LastError != "" || st.TooOld(s.Now(), s.board.limit()) {
+		if st.LastError != "" {
 			http.Error(w, "not covered: "+st.LastError, http.StatusServiceUnavailable)
+			return
+		}
+		if st.TooOld(s.Now(), s.board.limit()) {
+			http.Error(w, "not covered for too long: see /status", http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")

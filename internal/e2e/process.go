@@ -67,6 +67,7 @@ flush_every: 0
 commit_every: %s
 commit_log: {every: 0s}
 watch: {settle: 500ms, patience: 30s, rescan: 5s}
+limits: {nice: 0}
 %s
 `, s.Bucket, node.YAML, nodetool, node.CQL, filepath.Join(s.Dir, "state"), listen, s.FullEvery, s.CommitEvery, s.Extra)
 	config := filepath.Join(s.Dir, "sstash.yaml")

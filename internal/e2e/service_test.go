@@ -98,7 +98,7 @@ func testSlow(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
 	}
 	nodetool(t, node, "flush", "shop", "documents")
 	before := archived(t, bucket)
-	rewrite(t, svc, "listen:", "limits: {upload: 64KiB}\nlisten:")
+	rewrite(t, svc, "nice: 0", "upload: 64KiB")
 	launch(t, svc)
 	for hasRead(t, svc) < documents*each {
 		time.Sleep(20 * time.Millisecond)
@@ -107,7 +107,7 @@ func testSlow(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
 	if after := archived(t, bucket); after.counts()[manifest.Increment] > before.counts()[manifest.Increment] {
 		t.Error("it was sent before it could be")
 	}
-	rewrite(t, svc, "limits: {upload: 64KiB}\n", "")
+	rewrite(t, svc, "upload: 64KiB", "nice: 0")
 	launch(t, svc)
 	covered(t, node, svc)
 	terminate(t, svc)
@@ -151,13 +151,13 @@ func testReload(t *testing.T, node *cassandratest.Node, session *gocql.Session) 
 	// From now on, nobody needs to flush.
 	seq := until(t, svc, func(s status.Status) bool { return s.Seq > 0 }).Seq
 	load(t, session, 5, 400)
-	deadline := time.Now().Add(waiting)
-	for !archived(t, bucket).increments("shop", "users", seq) {
-		if time.Now().After(deadline) {
-			t.Fatal("flush_every: 1s, and yet rows stay in memory")
+	until(t, svc, func(status.Status) bool {
+		a, err := readArchive(t.Context(), bucket)
+		if err != nil {
+			t.Fatal(err)
 		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return a.increments("shop", "users", seq)
+	})
 	terminate(t, svc)
 	archived(t, bucket)
 }

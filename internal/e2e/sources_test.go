@@ -171,7 +171,9 @@ func TestI4_OfTwoServicesOneGoesOn(t *testing.T) {
 	node, session := start(t)
 	dir := t.TempDir()
 	bucket := "file://" + filepath.Join(dir, "bucket")
-	first := configure(t, node, Setup{Dir: filepath.Join(dir, "first"), Bucket: bucket})
+	// They stand for two machines: on one, no other may work beside a service that unlinks.
+	const links = "links: off"
+	first := configure(t, node, Setup{Dir: filepath.Join(dir, "first"), Bucket: bucket, Extra: links})
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,7 @@ func TestI4_OfTwoServicesOneGoesOn(t *testing.T) {
 	covered(t, node, first)
 
 	// A clone: the configuration and the state directory of the first, under another path.
-	second := configure(t, node, Setup{Dir: filepath.Join(dir, "second"), Bucket: bucket})
+	second := configure(t, node, Setup{Dir: filepath.Join(dir, "second"), Bucket: bucket, Extra: links})
 	if err := os.CopyFS(filepath.Join(dir, "second", "state"), os.DirFS(filepath.Join(dir, "first", "state"))); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
-// ErrInUse: another sstash process on this machine uses the state directory.
-var ErrInUse = errors.New("another sstash process uses the state directory")
+// ErrInUse: another sstash process on this machine uses the same directory.
+var ErrInUse = errors.New("another sstash process uses this directory")
 
 // Cache holds copies of manifests, so that a start need not fetch them. It may vanish or lie at any
 // time (I5): what it returns is decoded with the same care as what a bucket returns, and a cache
