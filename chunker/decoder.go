@@ -6,15 +6,17 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
 )
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for
 // one goroutine and holds about 0.3 MiB.
 type Decoder struct {
-	zstd *zstd.Decoder
-	rows []byte
-	lz4  lz4.Encoder
+	zstd    *zstd.Decoder
+	columns *columns.Decoder
+	rows    []byte
+	lz4     lz4.Encoder
 }
 
 // NewDecoder returns a Decoder.
@@ -27,7 +29,7 @@ func NewDecoder() *Decoder {
 	if err != nil {
 		panic("chunker: constant options refused: " + err.Error())
 	}
-	return &Decoder{zstd: r}
+	return &Decoder{zstd: r, columns: columns.NewDecoder()}
 }
 
 // Decode appends f's raw bytes to dst and returns the extended slice. It has
@@ -52,14 +54,14 @@ func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 // decode is Decode without the hash.
 func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 	switch {
-	case f.Transform > Unchunked:
+	case f.Transform > Columns:
 		return nil, fmt.Errorf("%s: %w", f.Transform, ErrUnsupported)
 	case f.Raw < 1:
 		return nil, fmt.Errorf("%w: no raw bytes", ErrCorrupt)
 	case f.Raw > MaxRaw:
 		return nil, fmt.Errorf("%d raw bytes, at most %d: %w", f.Raw, MaxRaw, ErrUnsupported)
 	}
-	if f.Transform == Unchunked {
+	if f.Transform != None {
 		return d.rechunk(dst, f)
 	}
 	switch f.Codec {
@@ -81,11 +83,18 @@ func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
 		return nil, err
 	}
 	packed, keep := rest[:len(rest)-kept], rest[len(rest)-kept:]
-	if f.Codec != Zstd {
-		return nil, fmt.Errorf("%s of %s: %w", f.Codec, f.Transform, ErrUnsupported)
+	switch {
+	case f.Transform == Columns && f.Codec == Stored:
+		if d.rows, err = d.columns.Decode(d.rows[:0], packed, c.rows()); err != nil {
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	case f.Transform == Unchunked && f.Codec == Zstd:
+		d.rows, err = d.inflate(d.rows[:0], packed, c.rows())
+	default:
+		err = ErrUnsupported
 	}
-	if d.rows, err = d.inflate(d.rows[:0], packed, c.rows()); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", f.Transform, f.Codec, err)
 	}
 	return c.rebuild(slices.Grow(dst, int(f.Raw)), d.rows, keep, int(f.Raw), &d.lz4)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
 )
 
@@ -25,9 +26,11 @@ type Encoder struct {
 	unpacked []byte // the last frame decoded again
 
 	// Of Rows.
-	rows  []byte
-	chunk []byte // one made again
-	lz4   lz4.Encoder
+	level   Level
+	columns *columns.Encoder
+	rows    []byte
+	chunk   []byte // one made again
+	lz4     lz4.Encoder
 }
 
 // NewEncoder returns an Encoder; it fails only on a level that is none of the
@@ -50,7 +53,11 @@ func NewEncoder(level Level) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create encoder: %w", err)
 	}
-	return &Encoder{compress: w.EncodeAll, decoder: NewDecoder()}, nil
+	c, err := columns.NewEncoder(level.columns())
+	if err != nil {
+		return nil, fmt.Errorf("create encoder: %w", err)
+	}
+	return &Encoder{compress: w.EncodeAll, decoder: NewDecoder(), level: level, columns: c}, nil
 }
 
 // Encode makes a frame of raw, which has 1 to MaxRaw bytes; any other length is

@@ -55,12 +55,18 @@ type Transform uint8
 const (
 	None      Transform = 0 // the raw bytes as they are
 	Unchunked Transform = 1 // the rows in the chunks of a Data.db, without LZ4
+	Columns   Transform = 2 // and these split into columns
 )
 
 // String names t for people.
 func (t Transform) String() string {
-	if t == None {
+	switch t {
+	case None:
 		return "none"
+	case Unchunked:
+		return "unchunked"
+	case Columns:
+		return "columns"
 	}
 	return fmt.Sprintf("transform %d", uint8(t))
 }

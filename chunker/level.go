@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/columns"
 )
 
 // Level is how hard an [Encoder] tries: the configuration's `compression`. The
@@ -42,6 +44,14 @@ func (l *Level) UnmarshalText(text []byte) error {
 		}
 	}
 	return fmt.Errorf("parse compression %q: want fast, balanced or dense", text)
+}
+
+// columns returns what package columns calls l.
+func (l Level) columns() columns.Level {
+	if l == Dense {
+		return columns.Dense
+	}
+	return columns.Balanced
 }
 
 // zstd returns the compressor's own name for l.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
 )
 
@@ -19,14 +20,19 @@ type Chunking struct {
 // shrink more by themselves. Pieces come in order. It is for one goroutine, and its Encoder makes no
 // other frames meanwhile.
 type Rows struct {
-	e     *Encoder
-	from  Chunking
-	class lz4.Class // 0 until the first chunks told
-	plain bool      // no class makes these chunks: they are stored as they are
+	e      *Encoder
+	from   Chunking
+	class  lz4.Class // 0 until the first chunks told
+	plain  bool      // the chunks are stored as they are: no class makes them, or Fast
+	schema *columns.Schema
+	state  columns.State // of the grammar, before the next piece
 }
 
-// Rows begins a file.
-func (e *Encoder) Rows(from Chunking) *Rows { return &Rows{e: e, from: from} }
+// Rows begins a file. Its rows are split into columns if the schema is not nil. Fast leaves chunks as
+// they are.
+func (e *Encoder) Rows(from Chunking, schema *columns.Schema) *Rows {
+	return &Rows{e: e, from: from, schema: schema, plain: e.level == Fast}
+}
 
 // MaxChunks is how many chunks of so many bytes of rows may be in a piece.
 const (
@@ -45,33 +51,47 @@ func (r *Rows) Encode(raw []byte, ends []int) (Frame, error) {
 	}
 	cut, ok := r.open(raw, ends)
 	if !ok {
+		r.schema = nil // where the grammar goes on is unknown
 		return r.e.Encode(raw)
 	}
-	f := r.frame(raw, cut, nil)
-	if small(f) && r.e.comesBack(raw, f) {
-		return f, nil
+	f, next := r.frame(raw, cut, nil)
+	if !small(f) {
+		r.state = next
+		return r.e.Encode(raw)
 	}
-	kept := r.keep(raw, ends, &cut)
-	if len(kept) == 0 {
-		if small(f) {
-			r.e.Mismatches++
+	if !r.e.comesBack(raw, f) {
+		kept := r.keep(raw, ends, &cut)
+		if f, _ = r.frame(raw, cut, kept); len(kept) == 0 || !small(f) || !r.e.comesBack(raw, f) {
+			if len(kept) == 0 {
+				r.e.Mismatches++
+			}
+			r.state = next
+			return r.e.Encode(raw)
 		}
-		return r.e.Encode(raw)
 	}
-	f = r.frame(raw, cut, kept)
-	if small(f) && r.e.comesBack(raw, f) {
-		return f, nil
-	}
-	return r.e.Encode(raw)
+	r.state = next
+	return f, nil
 }
 
-// frame encodes the rows that open has found.
-func (r *Rows) frame(raw []byte, c chunks, kept []byte) Frame {
+// frame encodes the rows that open has found, and says where the grammar goes on.
+func (r *Rows) frame(raw []byte, c chunks, kept []byte) (f Frame, next columns.State) {
 	e := r.e
+	f = Frame{Codec: Zstd, Transform: Unchunked, Raw: uint32(len(raw)), Hash: Sum(raw)}
 	e.packed = c.appendTo(e.packed[:0])
-	e.packed = e.compress(e.rows, e.packed)
+	if r.schema != nil {
+		var err error
+		if e.packed, next, err = e.columns.Encode(e.packed, e.rows, r.schema, r.state); err == nil {
+			f.Codec, f.Transform = Stored, Columns
+		} else {
+			r.schema = nil
+		}
+	}
+	if f.Transform == Unchunked {
+		e.packed = e.compress(e.rows, e.packed)
+	}
 	e.packed = append(e.packed, kept...)
-	return Frame{Codec: Zstd, Transform: Unchunked, Raw: uint32(len(raw)), Hash: Sum(raw), Data: e.packed}
+	f.Data = e.packed
+	return f, next
 }
 
 // open gets the rows out of every chunk of raw, into r.e.rows.

@@ -88,7 +88,7 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 	defer source.close()
 
 	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts(set.Name())}
-	spill := &spill{batch: b, label: label(set)}
+	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set)}
 	for _, f := range source.files {
 		c := manifest.Component{Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime}
 		if st, known, ok := durable(b.state, set, f.File); ok && reuse[st.Set(known)] {

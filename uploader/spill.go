@@ -4,20 +4,24 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
 // spill takes the frames of one SSTable and decides where they go: it holds them back until they
 // reach ownSet, and then they go into a pack set of their own; if they never do, into the bundle.
 type spill struct {
-	batch *batch
-	label string
-	held  int
-	parts []part
-	own   *packSet
+	batch  *batch
+	source *source
+	name   sstable.Name
+	label  string
+	held   int
+	parts  []part
+	own    *packSet
 }
 
 // part is one component on its way: the frames held back, or the places of those sent.
@@ -35,33 +39,71 @@ func (s *spill) component(f *file, index int) error {
 	s.parts = append(s.parts, part{component: index, name: f.Component})
 	p := &s.parts[len(s.parts)-1]
 	hash := chunker.NewHasher()
-	buf := s.batch.u.frame
-	for {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 {
-			hash.Write(buf[:n])
-			p.size += int64(n)
-			if err := s.frame(p, buf[:n]); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
+	in := io.TeeReader(f, hash)
+	if f.Component == sstable.Data {
+		if err := s.data(p, in); err != nil {
 			return err
 		}
+	}
+	if err := s.bytes(p, in); err != nil {
+		return err
 	}
 	p.hash = hash.Sum()
 	return f.unchanged(p.size)
 }
 
-func (s *spill) frame(p *part, raw []byte) error {
-	f, err := s.batch.u.encoder.Encode(raw)
-	if err != nil {
-		return err
+// bytes makes frames of what is left in in.
+func (s *spill) bytes(p *part, in io.Reader) error {
+	u := s.batch.u
+	u.frame = slices.Grow(u.frame[:0], chunker.FrameSize)[:chunker.FrameSize]
+	for {
+		n, err := io.ReadFull(in, u.frame)
+		if n > 0 {
+			f, err := u.encoder.Encode(u.frame[:n])
+			if err != nil {
+				return err
+			}
+			if err := s.frame(p, f); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	s.batch.result.NewBytes += int64(len(raw))
+}
+
+// data makes frames of the chunks of a Data.db, as long as they are where CompressionInfo.db says.
+// What it leaves in in is like any other file.
+func (s *spill) data(p *part, in io.Reader) error {
+	list, ok := s.source.chunked(s.name)
+	if !ok {
+		return nil
+	}
+	u := s.batch.u
+	rows := u.encoder.Rows(list.Chunking, s.source.schema(s.name))
+	for n, err := list.piece(); err == nil; n, err = list.piece() {
+		u.frame = slices.Grow(u.frame[:0], n)[:n]
+		if _, err := io.ReadFull(in, u.frame); err != nil {
+			return err // even at its end: it was longer when the list was read
+		}
+		f, err := rows.Encode(u.frame, list.ends)
+		if err != nil {
+			return err
+		}
+		if err := s.frame(p, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *spill) frame(p *part, f chunker.Frame) error {
+	p.size += int64(f.Raw)
+	s.batch.result.NewBytes += int64(f.Raw)
 	if s.own != nil {
 		ref, err := s.own.add(f)
 		p.refs = append(p.refs, ref)

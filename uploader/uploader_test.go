@@ -398,7 +398,7 @@ func TestI6_ChangedWhileItIsRead(t *testing.T) {
 		defer src.close()
 		path := filepath.Join(n.dir, set.Rel("Data.db"))
 		n.must(change(path))
-		s := &spill{batch: b, label: "x"}
+		s := &spill{batch: b, source: src, name: set.Name(), label: "x"}
 		if err := s.component(&src.files[0], 0); !errors.Is(err, want) || isBucket(err) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
@@ -423,7 +423,7 @@ func TestReadError(t *testing.T) {
 	dir, err := os.Open(n.dir)
 	n.must(err)
 	defer dir.Close()
-	s := &spill{batch: b, label: "x"}
+	s := &spill{batch: b, source: src, name: set.Name(), label: "x"}
 	if err := s.component(&file{fd: dir}, 0); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}

@@ -1,0 +1,93 @@
+package uploader
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/chunker/columns"
+	"github.com/sstash/sstash/internal/sstable"
+)
+
+// lz4Compressor is the only one whose output can be made again.
+const lz4Compressor = "LZ4Compressor"
+
+// chunked tells how the chunks of an SSTable's Data.db can be undone; false when they can't: then it is
+// stored like any other file.
+func (s *source) chunked(name sstable.Name) (c chunkList, ok bool) {
+	info, data := s.file(sstable.CompressionInfo), s.file(sstable.Data)
+	if info == nil || data == nil {
+		return chunkList{}, false
+	}
+	const enough = 64 << 10
+	head, err := io.ReadAll(io.NewSectionReader(info.fd, 0, enough))
+	if err != nil {
+		return chunkList{}, false
+	}
+	from, at, err := sstable.ParseCompressionHead(name, head)
+	ok = err == nil && from.Compressor == lz4Compressor && from.Options["lz4_compressor_type"] != "high" &&
+		from.ChunkLength <= chunker.RowsSize && from.Chunks > 0
+	c = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, Chunking: chunker.Chunking{
+		Length: int(from.ChunkLength), MaxStored: int(min(from.MaxCompressedLength, math.MaxInt32)),
+		Adler32: name.Version < "ma" && name.Format == "big",
+	}}
+	return c, ok
+}
+
+// schema is what the grammar of the rows depends on, nil when it is not known.
+func (s *source) schema(name sstable.Name) *columns.Schema {
+	header, ok := sstable.SerializationHeader(name, s.content(sstable.Statistics))
+	if !ok {
+		return nil
+	}
+	schema, err := columns.ParseSchema(name.Version, header)
+	if err != nil {
+		return nil
+	}
+	return schema
+}
+
+// chunkList walks the list of chunks in CompressionInfo.db, of which it holds no more than a piece: a
+// large SSTable has millions.
+type chunkList struct {
+	chunker.Chunking
+	fd    *os.File
+	at    int64 // of the first offset
+	next  int64 // chunk
+	count int64
+	end   int64 // of Data.db
+
+	ends []int // of the chunks of the newest piece
+}
+
+// piece is the length of the next run of whole chunks that make a frame; their ends are in c.ends. It
+// answers io.EOF after the last one, and other errors when the list can't be right.
+func (c *chunkList) piece() (int, error) {
+	n := min(int64(chunker.RowsSize/c.Length), c.count-c.next)
+	if n <= 0 {
+		return 0, io.EOF
+	}
+	list := make([]byte, 8*(n+1))
+	got, err := c.fd.ReadAt(list, c.at+8*c.next)
+	if err != nil && (err != io.EOF || int64(got) < 8*n) {
+		return 0, fmt.Errorf("read %s: %w", sstable.CompressionInfo, err)
+	}
+	if c.next+n == c.count {
+		binary.BigEndian.PutUint64(list[8*n:], uint64(c.end))
+	}
+	begin := int64(binary.BigEndian.Uint64(list))
+	c.ends = c.ends[:0]
+	last := int64(0)
+	for i := range n {
+		end := int64(binary.BigEndian.Uint64(list[8*(i+1):])) - begin
+		if end <= last || end > chunker.MaxRaw {
+			return 0, fmt.Errorf("%s: chunk %d of %d bytes", sstable.CompressionInfo, c.next+i, end-last)
+		}
+		c.ends, last = append(c.ends, int(end)), end
+	}
+	c.next += n
+	return int(last), nil
+}
