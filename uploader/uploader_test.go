@@ -423,7 +423,7 @@ func TestReadError(t *testing.T) {
 	dir, err := os.Open(n.dir)
 	n.must(err)
 	defer dir.Close()
-	s := &spill{batch: b, source: src, name: set.Name(), label: "x"}
+	s := &spill{batch: b, label: "x"}
 	if err := s.component(&file{fd: dir}, 0); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}
