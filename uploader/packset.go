@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,7 +31,7 @@ func (b *batch) newPackSet() *packSet {
 	p := &packSet{b: b, id: pack.NewSetID()}
 	p.sending, p.ctx = errgroup.WithContext(b.ctx)
 	p.sending.SetLimit(inFlight)
-	p.writer = pack.NewWriter(p.id, 0, nil)
+	p.writer = pack.NewWriter(p.id, 0, b.u.buffers.get())
 	b.sets = append(b.sets, p)
 	return p
 }
@@ -41,7 +42,7 @@ func (p *packSet) add(f chunker.Frame) (pack.FrameRef, error) {
 		if err := p.send(); err != nil {
 			return pack.FrameRef{}, err
 		}
-		p.writer = pack.NewWriter(p.id, p.packs, nil)
+		p.writer = pack.NewWriter(p.id, p.packs, p.b.u.buffers.get())
 	}
 	return p.writer.Add(f), nil
 }
@@ -67,7 +68,13 @@ func (p *packSet) send() error {
 	p.bytes += int64(len(object))
 	p.b.result.Puts++
 	p.b.result.Stored += int64(len(object))
-	p.sending.Go(func() error { return p.b.u.put(p.ctx, name, object) })
+	p.sending.Go(func() error {
+		err := p.b.u.put(p.ctx, name, object)
+		if err == nil { // else a connection that was given up may still read it
+			p.b.u.buffers.put(object)
+		}
+		return err
+	})
 	if err := context.Cause(p.ctx); err != nil {
 		return bucketError{err}
 	}
@@ -83,6 +90,33 @@ func (p *packSet) close() error {
 		return bucketError{err}
 	}
 	return nil
+}
+
+// buffers are the objects of packs that have been sent, to be filled again: packs are too large to be
+// left to the garbage collector. It is safe for concurrent use.
+type buffers struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+// get returns a buffer that no one else has, maybe nil.
+func (b *buffers) get() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) == 0 {
+		return nil
+	}
+	last := b.free[len(b.free)-1]
+	b.free = b.free[:len(b.free)-1]
+	return last
+}
+
+func (b *buffers) put(object []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) <= inFlight {
+		b.free = append(b.free, object)
+	}
 }
 
 func (p *packSet) keep(bundle bool) manifest.Keep {

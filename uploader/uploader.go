@@ -54,6 +54,7 @@ type Uploader struct {
 	// For all batches, one after the other.
 	encoder *chunker.Encoder
 	frame   []byte // raw
+	buffers buffers
 
 	unreadable map[brokenKey]broken
 }
