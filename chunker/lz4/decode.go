@@ -29,7 +29,7 @@ func decode(out, src []byte) bool {
 		token := src[i]
 		i++
 		n := int(token >> 4)
-		if n < 15 && len(src)-i >= 16+2 && len(out)-o >= 16 {
+		if n < 15 && len(src)-i >= 16 && len(out)-o >= 16 {
 			copy8(out, o, src, i)
 			copy8(out, o+8, src, i+8)
 			i += n

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
-	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -78,40 +77,36 @@ func sources(t testing.TB) []byte {
 	return text
 }
 
-// inputs yields always the same n inputs: of every kind, and pieces of the given
+// inputs returns always the same n inputs: of every kind, and pieces of the given
 // texts; of every length that a rule of the encoder begins or ends with.
-func inputs(n int, texts ...[]byte) iter.Seq2[int, []byte] {
+func inputs(n int, texts ...[]byte) [][]byte {
 	edges := []int{65_535, 65_536, 65_537, 65_545, 65_546, 65_547, 65_548, 4 << 10, 16 << 10, 32 << 10, 128 << 10, 256 << 10}
-	return func(yield func(int, []byte) bool) {
-		r := rand.New(rand.NewPCG(1, 2))
-		for i := range n {
-			size := r.IntN(4 << 10)
-			switch {
-			case i%2 == 0:
-				size = r.IntN(64)
-			case i%10 == 1:
-				size = r.IntN(64 << 10)
-			case i%300 == 3:
-				size = edges[i/300%len(edges)]
-			case i%300 == 7:
-				size = r.IntN(256 << 10)
-			}
-			var raw []byte
-			switch k := r.IntN(5); {
-			case k == 0:
-				raw = rows(r, size)
-			case k == 1:
-				raw = echoes(r, size)
-			case k == 2 && i%4 == 0:
-				raw = random(r, size)
-			default:
-				text := texts[r.IntN(len(texts))]
-				at := r.IntN(len(text) - size)
-				raw = text[at : at+size]
-			}
-			if !yield(i, raw) {
-				return
-			}
+	r := rand.New(rand.NewPCG(1, 2))
+	all := make([][]byte, n)
+	for i := range all {
+		size := r.IntN(2 << 10)
+		switch {
+		case i%2 == 0:
+			size = r.IntN(64)
+		case i%50 == 1:
+			size = r.IntN(64 << 10)
+		case i%300 == 3:
+			size = edges[i/300%len(edges)]
+		case i%600 == 7:
+			size = r.IntN(256 << 10)
+		}
+		switch k := r.IntN(5); {
+		case k == 0:
+			all[i] = rows(r, size)
+		case k == 1:
+			all[i] = echoes(r, size)
+		case k == 2 && i%4 == 0:
+			all[i] = random(r, size)
+		default:
+			text := texts[r.IntN(len(texts))]
+			at := r.IntN(len(text) - size)
+			all[i] = text[at : at+size]
 		}
 	}
+	return all
 }
