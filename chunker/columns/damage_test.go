@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// sample is a random table with its schema.
+// sample is the beginning of a random table with its schema.
 func sample(t testing.TB, seed uint64, columns, size int) (schema *Schema, data []byte) {
 	t.Helper()
 	tab := randomTable(rand.New(rand.NewPCG(seed, 2)), columns)
@@ -16,7 +16,7 @@ func sample(t testing.TB, seed uint64, columns, size int) (schema *Schema, data 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return schema, tab.data(size)
+	return schema, tab.data(size)[:size]
 }
 
 // Damaged frames are refused or give so many bytes as were asked for, no more.

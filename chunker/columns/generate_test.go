@@ -218,21 +218,28 @@ func randomTable(r *rand.Rand, regular int) *table {
 	return t
 }
 
-// metricsTable is what sensors measure: a time series per partition.
-func metricsTable(r *rand.Rand) *table {
+// steadyTable has a row for every 10 s or so and, but for these columns, nothing odd.
+func steadyTable(r *rand.Rand, columns ...cqlType) *table {
 	t := &table{Rand: r, version: "nb", minTimestamp: 3e14, minDeletion: 3e8, longest: 10, steady: true}
-	value := 20.0
-	column := func(name string, c cqlType) { t.regular = append(t.regular, cqlColumn{name, c}) }
 	t.clustering = []cqlType{numeric("ReversedType(org.apache.cassandra.db.marshal.TimestampType)", 8, false, func(t *table) uint64 {
 		return 1742880000000 + t.clock/1000 + t.Uint64N(50)
 	})}
-	column("host", variableType("UTF8Type"))
-	column("quality", numeric("Int32Type", 4, false, func(t *table) uint64 { return uint64(t.IntN(100) / 98) }))
-	column("value", numeric("DoubleType", 8, false, func(t *table) uint64 {
-		value += float64(t.IntN(21)-10) / 10
-		return math.Float64bits(math.Round(value*10) / 10)
-	}))
+	for i, c := range columns {
+		t.regular = append(t.regular, cqlColumn{fmt.Sprint("c", i), c})
+	}
 	return t
+}
+
+// metricsTable is what sensors measure: a time series per partition.
+func metricsTable(r *rand.Rand) *table {
+	value := 20.0
+	return steadyTable(r,
+		variableType("UTF8Type"),
+		numeric("Int32Type", 4, false, func(t *table) uint64 { return uint64(t.IntN(100) / 98) }),
+		numeric("DoubleType", 8, false, func(t *table) uint64 {
+			value += float64(t.IntN(21)-10) / 10
+			return math.Float64bits(math.Round(value*10) / 10)
+		}))
 }
 
 // header is the serialization header.

@@ -71,9 +71,9 @@ func (w *walker) item() {
 	case atRow:
 		w.unfiltered()
 	}
-	length := w.offset() - start
+	length := int64(w.offset() - start)
 	if w.end > 0 {
-		length = w.end - start
+		length = w.end - int64(start)
 	}
 	if from == atStatic {
 		w.previous += uint64(length) // the first row's counts from the key on
