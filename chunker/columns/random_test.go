@@ -21,7 +21,7 @@ func newEncoder(t testing.TB, level Level) *Encoder {
 // Rows of random tables come back from frames cut anywhere.
 func TestRandomTables(t *testing.T) {
 	e, d := newEncoder(t, Fast), NewDecoder()
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		tab := randomTable(r, []int{0, 1, 5, 63, 64, 65, 200}[seed%7])
 		t.Run(fmt.Sprintf("%d_%d_columns", seed, len(tab.regular)), func(t *testing.T) {
