@@ -32,6 +32,7 @@ type State struct {
 }
 
 // Encoder makes frames. It is for one goroutine, and for one schema after the other.
+// It holds about 22 MiB after frames of 4 MiB, less after smaller ones.
 type Encoder struct {
 	packer  *packer
 	walkers [2]*walker // of the schema's two readings

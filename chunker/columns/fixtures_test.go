@@ -193,4 +193,7 @@ func checkFiles(t *testing.T, files []dataFile, size func(dataFile) int) {
 	if plain*100 > frames {
 		t.Errorf("%d of %d frames plain", plain, frames)
 	}
+	if stored*100 > zstored*93 {
+		t.Error("that is hardly less")
+	}
 }

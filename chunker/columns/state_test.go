@@ -10,7 +10,7 @@ import (
 )
 
 // roundTrip encodes pieces one after the other, checks that each comes back, and says
-// how many items' bytes were kept as they are, at the ends of the pieces.
+// in which state the last one ends.
 func roundTrip(t *testing.T, schema *Schema, pieces ...[]byte) (last State) {
 	t.Helper()
 	e, d := newEncoder(t, Fast), NewDecoder()
