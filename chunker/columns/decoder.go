@@ -7,7 +7,8 @@ import (
 )
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for one
-// goroutine.
+// goroutine. It holds about twice the raw bytes of its largest frame; a hostile frame
+// can make that ten times, and 10 MiB for a schema.
 type Decoder struct {
 	unpacker  *unpacker
 	walker    *walker

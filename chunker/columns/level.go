@@ -10,7 +10,8 @@ import (
 // no level.
 type Level uint8
 
-// The levels.
+// The levels. They differ in how texts are compressed; numbers are transformed so
+// that no level does much better than the fastest.
 const (
 	Balanced Level = iota
 	Fast

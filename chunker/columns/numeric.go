@@ -22,10 +22,6 @@ const (
 // maxScale is the largest power of ten of modeDecimal.
 const maxScale = 6
 
-func pow10(scale int) float64 {
-	return [maxScale + 1]float64{1, 10, 100, 1000, 1e4, 1e5, 1e6}[scale]
-}
-
 func mask(bits uint) uint64 { return math.MaxUint64 >> (64 - bits) }
 
 // zigzag maps a difference of numbers of so many bits, which wraps around, to a
@@ -94,7 +90,7 @@ func toDecimal(x uint64, bits uint, scale int) (n int64, ok bool) {
 	if bits == 32 {
 		f = float64(math.Float32frombits(uint32(x)))
 	}
-	f *= pow10(scale)
+	f *= math.Pow10(scale)
 	if !(f > -1e15 && f < 1e15) {
 		return 0, false
 	}
@@ -104,7 +100,7 @@ func toDecimal(x uint64, bits uint, scale int) (n int64, ok bool) {
 
 // fromDecimal divides, which IEEE 754 rounds alike on every machine.
 func fromDecimal(n int64, bits uint, scale int) uint64 {
-	f := float64(n) / pow10(scale)
+	f := float64(n) / math.Pow10(scale)
 	if bits == 32 {
 		return uint64(math.Float32bits(float32(f)))
 	}

@@ -2,7 +2,6 @@ package columns
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -211,8 +210,8 @@ func (s *Schema) appendTo(b []byte) []byte {
 		modern = 1
 	}
 	b = append(b, modern)
-	for _, v := range []uint64{s.minTimestamp, s.minDeletion, s.minTTL} {
-		b = binary.LittleEndian.AppendUint64(b, v)
+	for _, v := range []uint64{s.minTimestamp - timestampEpoch, s.minDeletion - deletionEpoch, s.minTTL} {
+		b = appendVint(b, v)
 	}
 	for _, list := range [][]column{s.clustering, s.static, s.regular} {
 		b = appendVint(b, uint64(len(list)))
@@ -234,9 +233,7 @@ func (s *Schema) appendTo(b []byte) []byte {
 // schema reads what appendTo wrote.
 func (r *reader) schema() *Schema {
 	s := &Schema{modern: r.byte() == 1}
-	for _, v := range []*uint64{&s.minTimestamp, &s.minDeletion, &s.minTTL} {
-		*v = r.fixed64()
-	}
+	s.minTimestamp, s.minDeletion, s.minTTL = r.vint()+timestampEpoch, r.vint()+deletionEpoch, r.vint()
 	room := uint64(maxColumns)
 	for _, list := range []*[]column{&s.clustering, &s.static, &s.regular} {
 		n := r.vint()

@@ -5,7 +5,7 @@ type streams struct {
 	all []stream // in the order in which a frame stores them
 
 	keys           *texts
-	live           *octets // whether partitions are deleted: 0 if they are
+	live           *octets // of partitions: 0 if one is deleted, else 1
 	deletedAt      *numbers
 	deletedSeconds *numbers
 

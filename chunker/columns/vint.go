@@ -78,13 +78,6 @@ func (r *reader) byte() byte {
 	return 0
 }
 
-func (r *reader) fixed64() uint64 {
-	if p := r.take(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
-	}
-	return 0
-}
-
 func (r *reader) vint() uint64 {
 	v, n := parseVint(r.b)
 	if n == 0 {

@@ -21,7 +21,7 @@ type walker struct {
 	// Encoding.
 	in     []byte // up to the end of the item, if that is known
 	pos    int
-	end    int   // of the item, 0 if not known
+	end    int64 // of the item, 0 if not known; may be beyond in
 	beyond error // what it means if in ends too early
 
 	// Decoding.
@@ -274,8 +274,8 @@ func (w *walker) open(predicted uint64) body {
 		w.fail(ErrGrammar)
 		return body{}
 	}
-	w.end = w.pos + int(size)
-	if w.end > len(w.in) {
+	w.end = int64(w.pos) + int64(size)
+	if w.end > int64(len(w.in)) {
 		w.fail(errShort)
 		return body{}
 	}
@@ -288,7 +288,7 @@ func (w *walker) open(predicted uint64) body {
 // move: the room left for them was a guess.
 func (w *walker) close(b body) {
 	if !w.decoding {
-		if w.pos != w.end {
+		if int64(w.pos) != w.end {
 			w.fail(ErrGrammar)
 		}
 		return
