@@ -25,7 +25,9 @@ type Encoder struct {
 	packed   []byte // the last frame's Data
 	unpacked []byte // the last frame decoded again
 
-	// Of Rows.
+	// Of OpenRows and EncodeRows.
+	piece   piece
+	payload []byte // of piece: its rows, encoded
 	level   Level
 	columns *columns.Encoder
 	rows    []byte

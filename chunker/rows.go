@@ -9,178 +9,194 @@ import (
 	"github.com/sstash/sstash/chunker/lz4"
 )
 
-// Chunking says how the Data.db that a [Rows] gets was cut and compressed.
-type Chunking struct {
+// Rows is a Data.db that Cassandra compressed with LZ4. Its rows shrink more without LZ4, and more
+// still when their columns lie apart.
+type Rows struct {
 	Length    int  // bytes of rows in a chunk, except in the last ones
 	MaxStored int  // a chunk of at least as many bytes, without its checksum, is not compressed (min_compress_ratio, 4.0+)
 	Adler32   bool // checksums are Adler-32 (before 3.0), else CRC-32
+	// Schema is what the grammar of the rows depends on; nil leaves columns together.
+	Schema *columns.Schema
 }
 
-// Rows makes frames of one Data.db that Cassandra compressed with LZ4: it undoes LZ4, for the rows
-// shrink more by themselves. Pieces come in order. It is for one goroutine, and its Encoder makes no
-// other frames meanwhile.
-type Rows struct {
-	e      *Encoder
-	from   Chunking
-	class  lz4.Class // 0 until the first chunks told
-	plain  bool      // the chunks are stored as they are: no class makes them, or Fast
-	schema *columns.Schema
-	state  columns.State // of the grammar, before the next piece
+// A Piece is a run of whole chunks of a Data.db: what goes into one frame.
+type Piece struct {
+	Raw  []byte // 1 to MaxRaw bytes
+	Ends []int  // where each chunk ends in Raw, with its checksum
 }
 
-// Rows begins a file. Its rows are split into columns if the schema is not nil. Fast leaves chunks as
-// they are.
-func (e *Encoder) Rows(from Chunking, schema *columns.Schema) *Rows {
-	return &Rows{e: e, from: from, schema: schema, plain: e.level == Fast}
+// RowsState is what the pieces before have told of the next one. The zero value is the beginning of a
+// Data.db. States are values.
+type RowsState struct {
+	class   lz4.Class // 0 until the first chunks have told
+	kept    bool      // chunks are kept as they are: no class makes them
+	lost    bool      // rows are no longer split: the grammar broke
+	grammar columns.State
 }
 
-// MaxChunks is how many chunks of so many bytes of rows may be in a piece.
 const (
-	// RowsSize is how many bytes of rows a frame of a Data.db has at most.
+	// RowsSize is how many bytes of rows the chunks of a piece should have at most.
 	RowsSize = 4 << 20
 	// classTrial is how many chunks are tried for the class of a file.
 	classTrial = 16
 )
 
-// Encode makes a frame of raw, which is a run of whole chunks. ends says where each ends, with its
-// checksum. The rest is as with [Encoder.Encode]: chunks that can't be made again from their rows are
-// kept as they are, and a frame that would not come back is stored as if it had no rows.
-func (r *Rows) Encode(raw []byte, ends []int) (Frame, error) {
-	if len(raw) < 1 || len(raw) > MaxRaw {
-		return Frame{}, fmt.Errorf("encode frame: %d raw bytes, want 1 to %d", len(raw), MaxRaw)
+// piece is one that was opened.
+type piece struct {
+	Piece
+	chunks    chunks
+	transform Transform // None: there are no rows to be had
+}
+
+// OpenRows takes the rows out of p, and returns the state in which the piece after p begins: that may
+// be opened by another Encoder meanwhile. A level of Fast leaves them in their chunks.
+func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
+	e.piece = piece{Piece: p}
+	if e.level == Fast || s.kept {
+		s.kept = true
+		return s
 	}
-	cut, ok := r.open(raw, ends)
+	c, ok := e.inflate(p, of)
 	if !ok {
-		r.schema = nil // where the grammar goes on is unknown
-		return r.e.Encode(raw)
+		s.lost = true // where the grammar goes on is unknown
+		return s
 	}
-	f, next := r.frame(raw, cut, nil)
+	if s.class == 0 {
+		s.class = e.classOf(p, c)
+	}
+	if s.kept = s.class == 0; s.kept {
+		return s
+	}
+	c.class = s.class
+	e.piece.chunks, e.piece.transform = c, Unchunked
+	if of.Schema == nil || s.lost {
+		return s
+	}
+	var err error
+	if s.grammar, err = e.columns.Split(e.rows, of.Schema, s.grammar); err != nil {
+		s.lost = true
+		return s
+	}
+	e.piece.transform = Columns
+	return s
+}
+
+// EncodeRows makes the frame of the piece that was opened last, once. The rest is as with Encode.
+// Chunks that can't be made again from their rows are kept as they are.
+func (e *Encoder) EncodeRows() (Frame, error) {
+	p := &e.piece
+	if p.transform == None {
+		return e.Encode(p.Raw)
+	}
+	e.payload = e.payload[:0]
+	if p.transform == Columns {
+		e.payload = e.columns.Append(e.payload)
+	} else {
+		e.payload = e.compress(e.rows, e.payload)
+	}
+	f := e.frame(nil)
 	if !small(f) {
-		r.state = next
-		return r.e.Encode(raw)
+		return e.Encode(p.Raw)
 	}
-	if !r.e.comesBack(raw, f) {
-		kept := r.keep(raw, ends, &cut)
-		if f, _ = r.frame(raw, cut, kept); len(kept) == 0 || !small(f) || !r.e.comesBack(raw, f) {
-			if len(kept) == 0 {
-				r.e.Mismatches++
-			}
-			r.state = next
-			return r.e.Encode(raw)
-		}
+	if e.comesBack(p.Raw, f) {
+		return f, nil
 	}
-	r.state = next
-	return f, nil
+	kept := e.keep()
+	if f = e.frame(kept); len(kept) > 0 && small(f) && e.comesBack(p.Raw, f) {
+		return f, nil
+	}
+	if len(kept) == 0 {
+		e.Mismatches++
+	}
+	return e.Encode(p.Raw)
 }
 
-// frame encodes the rows that open has found, and says where the grammar goes on.
-func (r *Rows) frame(raw []byte, c chunks, kept []byte) (f Frame, next columns.State) {
-	e := r.e
-	f = Frame{Codec: Zstd, Transform: Unchunked, Raw: uint32(len(raw)), Hash: Sum(raw)}
-	e.packed = c.appendTo(e.packed[:0])
-	if r.schema != nil {
-		var err error
-		if e.packed, next, err = e.columns.Encode(e.packed, e.rows, r.schema, r.state); err == nil {
-			f.Codec, f.Transform = Stored, Columns
-		} else {
-			r.schema = nil
-		}
-	}
-	if f.Transform == Unchunked {
-		e.packed = e.compress(e.rows, e.packed)
-	}
+// frame puts the open piece together.
+func (e *Encoder) frame(kept []byte) Frame {
+	p := &e.piece
+	e.packed = p.chunks.appendTo(e.packed[:0])
+	e.packed = append(e.packed, e.payload...)
 	e.packed = append(e.packed, kept...)
-	f.Data = e.packed
-	return f, next
+	f := Frame{Codec: Zstd, Transform: p.transform, Raw: uint32(len(p.Raw)), Hash: Sum(p.Raw), Data: e.packed}
+	if p.transform == Columns {
+		f.Codec = Stored
+	}
+	return f
 }
 
-// open gets the rows out of every chunk of raw, into r.e.rows.
-func (r *Rows) open(raw []byte, ends []int) (c chunks, ok bool) {
-	if r.plain {
-		return c, false
-	}
-	r.e.rows = r.e.rows[:0]
-	c = chunks{class: r.class, adler: r.from.Adler32, length: r.from.Length, count: len(ends)}
+// keep marks the chunks of the open piece that can't be made again, and returns them, one after the
+// other.
+func (e *Encoder) keep() (kept []byte) {
+	p := &e.piece
+	var odd []oddChunk
 	at := 0
-	for i, end := range ends {
-		n, kind, good := r.inflate(raw[at:end])
-		if !good {
-			return c, false
+	for o, rows := range p.chunks.each(e.rows) {
+		chunk := p.Raw[at:p.Ends[o.index]]
+		at += len(chunk)
+		if !e.makes(&p.chunks, chunk, rows, o.kind) {
+			o.kind, o.kept = oddKept, len(chunk)
+			kept = append(kept, chunk...)
+		}
+		if o.kind != oddLength || o.rows != p.chunks.length {
+			odd = append(odd, o)
+		}
+	}
+	p.chunks.odd = odd
+	return kept
+}
+
+// inflate puts the rows of all chunks into e.rows.
+func (e *Encoder) inflate(p Piece, of Rows) (chunks, bool) {
+	e.rows = e.rows[:0]
+	c := chunks{adler: of.Adler32, length: of.Length, count: len(p.Ends)}
+	at := 0
+	for i, end := range p.Ends {
+		n, kind, ok := e.inflateChunk(p.Raw[at:end], of)
+		if !ok || len(e.rows) > maxRows {
+			return chunks{}, false
 		}
 		if kind != oddLength || n != c.length {
 			c.odd = append(c.odd, oddChunk{index: i, kind: kind, rows: n})
 		}
 		at = end
 	}
-	if c.class == 0 {
-		r.class = classOf(c, raw, ends, r.e)
-		r.plain = r.class == 0
-		c.class = r.class
-	}
-	return c, !r.plain
+	return c, at == len(p.Raw)
 }
 
-// keep marks the chunks that can't be made again, and returns them, one after the other. A file with
-// too many of them is left alone from here on.
-func (r *Rows) keep(raw []byte, ends []int, c *chunks) (kept []byte) {
-	var odd []oddChunk
-	n, at := 0, 0
-	for o, rows := range c.each(r.e.rows) {
-		chunk := raw[at:ends[o.index]]
-		at += len(chunk)
-		if !c.makes(chunk, rows, o.kind, r.e) {
-			o.kind, o.kept = oddKept, len(chunk)
-			kept = append(kept, chunk...)
-			n++
-		}
-		if o.kind != oddLength || o.rows != c.length {
-			odd = append(odd, o)
-		}
-	}
-	c.odd = odd
-	r.plain = n > c.count/2
-	return kept
-}
-
-// inflate appends the rows of a chunk to e.rows.
-func (r *Rows) inflate(chunk []byte) (n int, kind oddKind, ok bool) {
-	e := r.e
+// inflateChunk appends the rows of a chunk to e.rows.
+func (e *Encoder) inflateChunk(chunk []byte, of Rows) (n int, kind oddKind, ok bool) {
 	body := len(chunk) - chunkCheck
-	room := RowsSize + r.from.Length - len(e.rows)
-	if body < 0 {
-		return 0, 0, false
-	}
-	if body >= r.from.MaxStored {
-		n = min(body, r.from.Length) // a last one that is shorter is filled up with zeros
+	if body >= of.MaxStored {
+		n = min(body, of.Length) // a last one that is shorter is filled up with zeros
 		e.rows = append(e.rows, chunk[:n]...)
-		return n, oddBare, n <= room
+		return n, oddBare, true
 	}
 	if body < chunkHead {
 		return 0, 0, false
 	}
-	want := binary.LittleEndian.Uint32(chunk)
-	if int64(want) > int64(min(r.from.Length, room)) {
+	length := binary.LittleEndian.Uint32(chunk)
+	if int64(length) > int64(of.Length) {
 		return 0, 0, false
 	}
 	var err error
-	e.rows, err = lz4.Decode(e.rows, chunk[chunkHead:body], int(want))
-	return int(want), oddLength, err == nil
+	e.rows, err = lz4.Decode(e.rows, chunk[chunkHead:body], int(length))
+	return int(length), oddLength, err == nil
 }
 
-// classOf finds the class that makes the first chunks of a file: 0 if none makes any. Many chunks are
-// the same in two classes: the one that makes most of them counts.
-func classOf(c chunks, raw []byte, ends []int, e *Encoder) (found lz4.Class) {
-	best := 0
+// classOf finds the class that makes the first chunks of a file: 0 if none makes as much as half of
+// them. Many chunks are the same in two classes: the one that makes most of them counts.
+func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
+	best := min(c.count, classTrial)/2 - 1
 	for _, c.class = range []lz4.Class{lz4.C, lz4.B, lz4.A} {
 		made, at := 0, 0
 		for o, rows := range c.each(e.rows) {
 			if o.index == classTrial {
 				break
 			}
-			if c.makes(raw[at:ends[o.index]], rows, o.kind, e) {
+			if e.makes(&c, p.Raw[at:p.Ends[o.index]], rows, o.kind) {
 				made++
 			}
-			at = ends[o.index]
+			at = p.Ends[o.index]
 		}
 		if made > best {
 			best, found = made, c.class
@@ -190,7 +206,18 @@ func classOf(c chunks, raw []byte, ends []int, e *Encoder) (found lz4.Class) {
 }
 
 // makes tells whether chunk is what is made of its rows.
-func (c *chunks) makes(chunk, rows []byte, kind oddKind, e *Encoder) bool {
+func (e *Encoder) makes(c *chunks, chunk, rows []byte, kind oddKind) bool {
 	e.chunk = c.chunk(e.chunk[:0], rows, kind, &e.lz4)
 	return bytes.Equal(e.chunk, chunk)
+}
+
+// String names the state for people.
+func (s RowsState) String() string {
+	switch {
+	case s.kept:
+		return "chunks kept"
+	case s.lost:
+		return fmt.Sprintf("LZ4 of class %s, rows not split", s.class)
+	}
+	return fmt.Sprintf("LZ4 of class %s", s.class)
 }

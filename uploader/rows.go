@@ -30,9 +30,9 @@ func (s *source) chunked(name sstable.Name) (c chunkList, ok bool) {
 	from, at, err := sstable.ParseCompressionHead(name, head)
 	ok = err == nil && from.Compressor == lz4Compressor && from.Options["lz4_compressor_type"] != "high" &&
 		from.ChunkLength <= chunker.RowsSize && from.Chunks > 0
-	c = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, Chunking: chunker.Chunking{
+	c = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{
 		Length: int(from.ChunkLength), MaxStored: int(min(from.MaxCompressedLength, math.MaxInt32)),
-		Adler32: name.Version < "ma" && name.Format == "big",
+		Adler32: name.Version < "ma" && name.Format == "big", Schema: s.schema(name),
 	}}
 	return c, ok
 }
@@ -53,7 +53,7 @@ func (s *source) schema(name sstable.Name) *columns.Schema {
 // chunkList walks the list of chunks in CompressionInfo.db, of which it holds no more than a piece: a
 // large SSTable has millions.
 type chunkList struct {
-	chunker.Chunking
+	rows  chunker.Rows
 	fd    *os.File
 	at    int64 // of the first offset
 	next  int64 // chunk
@@ -66,7 +66,7 @@ type chunkList struct {
 // piece is the length of the next run of whole chunks that make a frame; their ends are in c.ends. It
 // answers io.EOF after the last one, and other errors when the list can't be right.
 func (c *chunkList) piece() (int, error) {
-	n := min(int64(chunker.RowsSize/c.Length), c.count-c.next)
+	n := min(int64(chunker.RowsSize/c.rows.Length), c.count-c.next)
 	if n <= 0 {
 		return 0, io.EOF
 	}

@@ -84,13 +84,14 @@ func (s *spill) data(p *part, in io.Reader) error {
 		return nil
 	}
 	u := s.batch.u
-	rows := u.encoder.Rows(list.Chunking, s.source.schema(s.name))
+	var state chunker.RowsState
 	for n, err := list.piece(); err == nil; n, err = list.piece() {
 		u.frame = slices.Grow(u.frame[:0], n)[:n]
 		if _, err := io.ReadFull(in, u.frame); err != nil {
 			return err // even at its end: it was longer when the list was read
 		}
-		f, err := rows.Encode(u.frame, list.ends)
+		state = u.encoder.OpenRows(chunker.Piece{Raw: u.frame, Ends: list.ends}, list.rows, state)
+		f, err := u.encoder.EncodeRows()
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,14 @@ type Encoder struct {
 	walkers [2]*walker // of the schema's two readings
 	item    []byte     // one that was cut, put together
 	sizes   []streamSize
+	last    piece
+}
+
+// piece is data that was split: its items are in the walker's streams.
+type piece struct {
+	walker     *walker
+	first      State // at the first boundary
+	head, tail []byte
 }
 
 // streamSize is what a stream says of itself.
@@ -54,38 +62,51 @@ func NewEncoder(level Level) (*Encoder, error) {
 }
 
 // Encode appends to dst the frame of data, which begins in state s of a Data.db with
-// this schema, and says in which state it ends. If the bytes don't follow the grammar
-// it gives dst as it was and ErrGrammar, and so it does from then on, if it is called
-// with the state that it gave. Data of more than MaxRaw bytes is an error as well.
+// this schema, and says in which state it ends. It is Split and Append; dst is as it was
+// when it fails.
 func (e *Encoder) Encode(dst, data []byte, schema *Schema, s State) (out []byte, next State, err error) {
-	if len(data) > MaxRaw {
-		return dst, State{lost: true}, fmt.Errorf("encode %d bytes of rows: at most %d", len(data), MaxRaw)
-	}
-	if s.lost {
-		return dst, s, fmt.Errorf("encode rows: %w", ErrGrammar)
-	}
-	out, next, err = e.encode(dst, data, schema, s)
-	if err != nil && schema.frozen != nil {
-		s.frozen = !s.frozen
-		out, next, err = e.encode(dst, data, schema, s)
-	}
+	next, err = e.Split(data, schema, s)
 	if err != nil {
-		return dst, State{lost: true}, fmt.Errorf("encode rows: %w", err)
+		return dst, next, err
 	}
-	return out, next, nil
+	return e.Append(dst), next, nil
 }
 
-func (e *Encoder) encode(dst, data []byte, schema *Schema, s State) ([]byte, State, error) {
+// Split takes data apart, which begins in state s of a Data.db with this schema, and
+// says in which state it ends: the next piece may be split by another Encoder
+// meanwhile. If the bytes don't follow the grammar it gives ErrGrammar, and so it does
+// from then on, if it is called with the state that it gave. Data of more than MaxRaw
+// bytes is an error as well.
+func (e *Encoder) Split(data []byte, schema *Schema, s State) (next State, err error) {
+	if len(data) > MaxRaw {
+		return State{lost: true}, fmt.Errorf("encode %d bytes of rows: at most %d", len(data), MaxRaw)
+	}
+	if s.lost {
+		return s, fmt.Errorf("encode rows: %w", ErrGrammar)
+	}
+	next, err = e.split(data, schema, s)
+	if err != nil && schema.frozen != nil {
+		s.frozen = !s.frozen
+		next, err = e.split(data, schema, s)
+	}
+	if err != nil {
+		return State{lost: true}, fmt.Errorf("encode rows: %w", err)
+	}
+	return next, nil
+}
+
+func (e *Encoder) split(data []byte, schema *Schema, s State) (State, error) {
 	w := e.walker(schema, s.frozen)
 	head, first, err := e.resume(w, data, s)
 	if err != nil {
-		return nil, State{}, err
+		return State{}, err
 	}
 	next, tail, err := e.walk(w, data[head:], first)
 	if err != nil {
-		return nil, State{}, err
+		return State{}, err
 	}
-	return e.assemble(dst, w, first, data[:head], data[len(data)-tail:]), next, nil
+	e.last = piece{w, first, data[:head], data[len(data)-tail:]}
+	return next, nil
 }
 
 // walker gives the walker of a reading of the schema.
@@ -178,18 +199,19 @@ func (e *Encoder) forget(w *walker, data []byte, at int, s State) {
 	}
 }
 
-// assemble appends the frame that the streams make to dst, and spoils them.
-func (e *Encoder) assemble(dst []byte, w *walker, first State, head, tail []byte) []byte {
-	p := e.packer
+// Append appends to dst the frame of what was split last, of which the data must still
+// be there, and spoils it.
+func (e *Encoder) Append(dst []byte) []byte {
+	p, last := e.packer, e.last
 	p.bodies = p.bodies[:0]
-	p.directory = w.schema.appendTo(p.directory[:0])
-	p.byte(byte(first.place))
-	p.vint(first.previous)
-	for _, literal := range [][]byte{head, tail} {
+	p.directory = last.walker.schema.appendTo(p.directory[:0])
+	p.byte(byte(last.first.place))
+	p.vint(last.first.previous)
+	for _, literal := range [][]byte{last.head, last.tail} {
 		p.vint(uint64(len(literal)))
 		p.prose(literal)
 	}
-	for _, s := range w.all {
+	for _, s := range last.walker.all {
 		s.pack(p)
 	}
 	dst = append(dst, layout1)
