@@ -3,7 +3,6 @@ package chunker
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 
 	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
@@ -209,15 +208,4 @@ func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
 func (e *Encoder) makes(c *chunks, chunk, rows []byte, kind oddKind) bool {
 	e.chunk = c.chunk(e.chunk[:0], rows, kind, &e.lz4)
 	return bytes.Equal(e.chunk, chunk)
-}
-
-// String names the state for people.
-func (s RowsState) String() string {
-	switch {
-	case s.kept:
-		return "chunks kept"
-	case s.lost:
-		return fmt.Sprintf("LZ4 of class %s, rows not split", s.class)
-	}
-	return fmt.Sprintf("LZ4 of class %s", s.class)
 }
