@@ -48,19 +48,15 @@ const (
 	kinds  // how many there are
 )
 
-// width is the length of one element in bytes.
-func (k kind) width() int {
+// bits is the size of one element of a kind of numbers.
+func (k kind) bits() uint {
 	switch k {
-	case bool8, opaque:
-		return 1
-	case int32be, float32be:
-		return 4
-	case int64be, millis, float64be:
+	case bool8:
 		return 8
-	case timeuuid:
-		return 16
+	case int32be, float32be:
+		return 32
 	}
-	return 0
+	return 64
 }
 
 const (

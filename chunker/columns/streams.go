@@ -100,11 +100,9 @@ func (st *streams) values(c column) columnStreams {
 		s.numbers, s.texts, s.marks, s.odd = st.near(64), st.texts(8), st.octets(), st.texts(16)
 	case millis:
 		s.numbers = st.near(64)
-	case float32be, float64be:
-		s.numbers = st.numbers(uint(8 * c.kind.width()))
-		s.numbers.float = true
 	default:
-		s.numbers = st.numbers(uint(8 * c.kind.width()))
+		s.numbers = st.numbers(c.kind.bits())
+		s.numbers.float = c.kind == float32be || c.kind == float64be
 	}
 	return s
 }
