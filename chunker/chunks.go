@@ -60,8 +60,9 @@ const (
 	chunkHead  = 4 // before an LZ4 block
 	chunkCheck = 4 // after every chunk
 	adlerBit   = 0x80
-	// maxRows bounds the rows of a frame, as MaxRaw bounds its raw bytes.
-	maxRows = 64 << 20
+	// maxRows bounds the rows of a frame, and maxChunks the chunks: 1 KiB is Cassandra's least.
+	maxRows   = MaxRaw
+	maxChunks = maxRows >> 10
 )
 
 // appendTo appends all but the rows and the kept chunks.
@@ -94,7 +95,7 @@ func parseChunks(b []byte, raw int) (c chunks, rest []byte, kept int, err error)
 	head := p.byte()
 	c.class, c.adler = lz4.Class(head&^adlerBit), head&adlerBit != 0
 	c.length = p.number(maxRows)
-	c.count = p.number(raw / chunkCheck)
+	c.count = p.number(maxChunks)
 	n := p.number(c.count)
 	if p.bad || !c.class.Valid() {
 		return chunks{}, nil, 0, fmt.Errorf("%w: chunks", ErrCorrupt)
@@ -121,10 +122,10 @@ func parseChunks(b []byte, raw int) (c chunks, rest []byte, kept int, err error)
 }
 
 // rows is how many bytes the rows of all chunks have.
-func (c *chunks) rows() int {
-	n := (c.count - len(c.odd)) * c.length
+func (c *chunks) rows() int64 {
+	n := int64(c.count-len(c.odd)) * int64(c.length)
 	for _, o := range c.odd {
-		n += o.rows
+		n += int64(o.rows)
 	}
 	return n
 }

@@ -82,14 +82,14 @@ func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, keep := rest[:len(rest)-kept], rest[len(rest)-kept:]
+	packed, keep, rows := rest[:len(rest)-kept], rest[len(rest)-kept:], int(c.rows())
 	switch {
 	case f.Transform == Columns && f.Codec == Stored:
-		if d.rows, err = d.columns.Decode(d.rows[:0], packed, c.rows()); err != nil {
+		if d.rows, err = d.columns.Decode(d.rows[:0], packed, rows); err != nil {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 	case f.Transform == Unchunked && f.Codec == Zstd:
-		d.rows, err = d.inflate(d.rows[:0], packed, c.rows())
+		d.rows, err = d.inflate(d.rows[:0], packed, rows)
 	default:
 		err = ErrUnsupported
 	}

@@ -36,8 +36,6 @@ type RowsState struct {
 const (
 	// RowsSize is how many bytes of rows the chunks of a piece should have at most.
 	RowsSize = 4 << 20
-	// classTrial is how many chunks are tried for the class of a file.
-	classTrial = 16
 )
 
 // piece is one that was opened.
@@ -100,11 +98,10 @@ func (e *Encoder) EncodeRows() (Frame, error) {
 	if e.comesBack(p.Raw, f) {
 		return f, nil
 	}
-	kept := e.keep()
-	if f = e.frame(kept); len(kept) > 0 && small(f) && e.comesBack(p.Raw, f) {
-		return f, nil
-	}
-	if len(kept) == 0 {
+	if f = e.frame(e.keep()); small(f) {
+		if e.comesBack(p.Raw, f) {
+			return f, nil
+		}
 		e.Mismatches++
 	}
 	return e.Encode(p.Raw)
@@ -148,8 +145,14 @@ func (e *Encoder) keep() (kept []byte) {
 func (e *Encoder) inflate(p Piece, of Rows) (chunks, bool) {
 	e.rows = e.rows[:0]
 	c := chunks{adler: of.Adler32, length: of.Length, count: len(p.Ends)}
+	if of.Length < 1 || of.Length > maxRows || c.count > maxChunks || len(p.Raw) > MaxRaw {
+		return chunks{}, false
+	}
 	at := 0
 	for i, end := range p.Ends {
+		if end < at+chunkCheck || end > len(p.Raw) {
+			return chunks{}, false
+		}
 		n, kind, ok := e.inflateChunk(p.Raw[at:end], of)
 		if !ok || len(e.rows) > maxRows {
 			return chunks{}, false
@@ -182,16 +185,13 @@ func (e *Encoder) inflateChunk(chunk []byte, of Rows) (n int, kind oddKind, ok b
 	return int(length), oddLength, err == nil
 }
 
-// classOf finds the class that makes the first chunks of a file: 0 if none makes as much as half of
-// them. Many chunks are the same in two classes: the one that makes most of them counts.
+// classOf finds the class that makes the chunks of a file's first piece, or most of them: 0 if none makes
+// half of them. Classes B and C make 9 chunks out of 10 alike, so it takes many to tell them apart.
 func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
-	best := min(c.count, classTrial)/2 - 1
+	best := (c.count+1)/2 - 1
 	for _, c.class = range []lz4.Class{lz4.C, lz4.B, lz4.A} {
 		made, at := 0, 0
 		for o, rows := range c.each(e.rows) {
-			if o.index == classTrial {
-				break
-			}
 			if e.makes(&c, p.Raw[at:p.Ends[o.index]], rows, o.kind) {
 				made++
 			}
@@ -199,6 +199,9 @@ func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
 		}
 		if made > best {
 			best, found = made, c.class
+		}
+		if made == c.count {
+			break
 		}
 	}
 	return found
