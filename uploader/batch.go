@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
@@ -26,12 +25,11 @@ type batch struct {
 }
 
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
-	if u.encoder == nil {
+	if u.coders == nil {
 		var err error
-		if u.encoder, err = chunker.NewEncoder(u.Level); err != nil {
+		if u.coders, err = newCoders(u.Level, u.CPU); err != nil {
 			return nil, err
 		}
-		u.frame = make([]byte, chunker.FrameSize)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	return &batch{
@@ -89,23 +87,24 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 
 	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts(set.Name())}
 	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set)}
-	for _, f := range source.files {
+	for i := range source.files {
+		f := &source.files[i]
 		c := manifest.Component{Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime}
 		if st, known, ok := durable(b.state, set, f.File); ok && reuse[st.Set(known)] {
 			c.Hash, c.List = known.Hash, known.List
 			c.Set = b.keep(st.From.Keeps[known.Set])
-			stored.Components = append(stored.Components, c)
-			continue
+		} else {
+			spill.expect(f, i)
 		}
 		stored.Components = append(stored.Components, c)
-		if err := spill.component(&f, len(stored.Components)-1); err != nil {
-			if isBucket(err) || b.ctx.Err() != nil {
-				return false, err
-			}
-			b.u.note(set, err)
-			b.result.Failed = append(b.result.Failed, Failure{set, err})
-			return false, spill.abandon()
+	}
+	if err := spill.store(); err != nil {
+		if isBucket(err) || b.ctx.Err() != nil {
+			return false, err
 		}
+		b.u.note(set, err)
+		b.result.Failed = append(b.result.Failed, Failure{set, err})
+		return false, spill.abandon()
 	}
 	b.u.note(set, nil)
 	if err := spill.finish(stored.Components); err != nil {

@@ -59,35 +59,33 @@ type chunkList struct {
 	next  int64 // chunk
 	count int64
 	end   int64 // of Data.db
-
-	ends []int // of the chunks of the newest piece
 }
 
-// piece is the length of the next run of whole chunks that make a frame; their ends are in c.ends. It
-// answers io.EOF after the last one, and other errors when the list can't be right.
-func (c *chunkList) piece() (int, error) {
+// piece tells where in the next run of whole chunks that make a frame each of them ends. It answers
+// io.EOF after the last one, and other errors when the list can't be right.
+func (c *chunkList) piece() ([]int, error) {
 	n := min(int64(chunker.RowsSize/c.rows.Length), c.count-c.next)
 	if n <= 0 {
-		return 0, io.EOF
+		return nil, io.EOF
 	}
 	list := make([]byte, 8*(n+1))
 	got, err := c.fd.ReadAt(list, c.at+8*c.next)
 	if err != nil && (err != io.EOF || int64(got) < 8*n) {
-		return 0, fmt.Errorf("read %s: %w", sstable.CompressionInfo, err)
+		return nil, fmt.Errorf("read %s: %w", sstable.CompressionInfo, err)
 	}
 	if c.next+n == c.count {
 		binary.BigEndian.PutUint64(list[8*n:], uint64(c.end))
 	}
 	begin := int64(binary.BigEndian.Uint64(list))
-	c.ends = c.ends[:0]
+	ends := make([]int, n)
 	last := int64(0)
 	for i := range n {
 		end := int64(binary.BigEndian.Uint64(list[8*(i+1):])) - begin
 		if end <= last || end > chunker.MaxRaw {
-			return 0, fmt.Errorf("%s: chunk %d of %d bytes", sstable.CompressionInfo, c.next+i, end-last)
+			return nil, fmt.Errorf("%s: chunk %d of %d bytes", sstable.CompressionInfo, c.next+i, end-last)
 		}
-		c.ends, last = append(c.ends, int(end)), end
+		ends[i], last = int(end), end
 	}
 	c.next += n
-	return int(last), nil
+	return ends, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
@@ -26,84 +25,90 @@ type spill struct {
 
 // part is one component on its way: the frames held back, or the places of those sent.
 type part struct {
+	file      *file
 	component int // index into the SSTable's components
-	name      string
-	hash      chunker.Hash
-	size      int64
+	hasher    *chunker.Hasher
+	size      int64 // that was read
 	frames    []chunker.Frame
 	refs      []pack.FrameRef
 }
 
-// component reads f to its end.
-func (s *spill) component(f *file, index int) error {
-	s.parts = append(s.parts, part{component: index, name: f.Component})
-	p := &s.parts[len(s.parts)-1]
-	hash := chunker.NewHasher()
-	in := io.TeeReader(f, hash)
-	if f.Component == sstable.Data {
-		if err := s.data(p, in); err != nil {
-			return err
-		}
-	}
-	if err := s.bytes(p, in); err != nil {
-		return err
-	}
-	p.hash = hash.Sum()
-	return f.unchanged(p.size)
+// expect makes component index one that is read from f.
+func (s *spill) expect(f *file, index int) {
+	s.parts = append(s.parts, part{file: f, component: index, hasher: chunker.NewHasher()})
 }
 
-// bytes makes frames of what is left in in.
-func (s *spill) bytes(p *part, in io.Reader) error {
-	u := s.batch.u
-	u.frame = slices.Grow(u.frame[:0], chunker.FrameSize)[:chunker.FrameSize]
-	for {
-		n, err := io.ReadFull(in, u.frame)
-		if n > 0 {
-			f, err := u.encoder.Encode(u.frame[:n])
-			if err != nil {
-				return err
-			}
-			if err := s.frame(p, f); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// data makes frames of the chunks of a Data.db, as long as they are where CompressionInfo.db says.
-// What it leaves in in is like any other file.
-func (s *spill) data(p *part, in io.Reader) error {
-	list, ok := s.source.chunked(s.name)
-	if !ok {
+// store reads all parts to their ends.
+func (s *spill) store() error {
+	if len(s.parts) == 0 {
 		return nil
 	}
-	u := s.batch.u
-	var state chunker.RowsState
-	for n, err := list.piece(); err == nil; n, err = list.piece() {
-		u.frame = slices.Grow(u.frame[:0], n)[:n]
-		if _, err := io.ReadFull(in, u.frame); err != nil {
-			return err // even at its end: it was longer when the list was read
+	return s.batch.u.coders.encode(s.batch.ctx, s.read, s.frame)
+}
+
+func (s *spill) read(r *reader) error {
+	for i := range s.parts {
+		p := &s.parts[i]
+		if p.file.Component == sstable.Data {
+			if err := s.data(r, p); err != nil {
+				return err
+			}
 		}
-		state = u.encoder.OpenRows(chunker.Piece{Raw: u.frame, Ends: list.ends}, list.rows, state)
-		f, err := u.encoder.EncodeRows()
-		if err != nil {
+		if err := s.bytes(r, p); err != nil {
 			return err
 		}
-		if err := s.frame(p, f); err != nil {
+		if err := p.file.unchanged(p.size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// bytes makes pieces of what is left of p.
+func (s *spill) bytes(r *reader, p *part) error {
+	for {
+		w, err := r.next(p, p.file, chunker.FrameSize)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.start(w, w.plain)
+	}
+}
+
+// data makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
+// it leaves is like any other file.
+func (s *spill) data(r *reader, p *part) error {
+	list, ok := s.source.chunked(s.name)
+	if !ok {
+		return nil
+	}
+	var state chunker.RowsState
+	for {
+		ends, err := list.piece()
+		if err != nil {
+			return nil
+		}
+		n := ends[len(ends)-1]
+		w, err := r.next(p, p.file, n)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(w.raw) < n { // it was longer when the list was made
+			r.start(w, w.plain)
+			return nil
+		}
+		state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
+		r.start(w, w.encoder.EncodeRows)
+	}
+}
+
 func (s *spill) frame(p *part, f chunker.Frame) error {
-	p.size += int64(f.Raw)
 	s.batch.result.NewBytes += int64(f.Raw)
 	if s.own != nil {
 		ref, err := s.own.add(f)
@@ -152,8 +157,8 @@ func (s *spill) finish(components []manifest.Component) error {
 			return err
 		}
 		c := &components[p.component]
-		c.Hash, c.Size = p.hash, p.size
-		set.list(c, s.label+"-"+p.name, p.refs)
+		c.Hash, c.Size = p.hasher.Sum(), p.size
+		set.list(c, s.label+"-"+p.file.Component, p.refs)
 	}
 	if s.own != nil {
 		if err := s.own.close(); err != nil {

@@ -399,7 +399,8 @@ func TestI6_ChangedWhileItIsRead(t *testing.T) {
 		path := filepath.Join(n.dir, set.Rel("Data.db"))
 		n.must(change(path))
 		s := &spill{batch: b, source: src, name: set.Name(), label: "x"}
-		if err := s.component(&src.files[0], 0); !errors.Is(err, want) || isBucket(err) {
+		s.expect(&src.files[0], 0)
+		if err := s.store(); !errors.Is(err, want) || isBucket(err) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
 		n.must(s.abandon())
@@ -424,7 +425,8 @@ func TestReadError(t *testing.T) {
 	n.must(err)
 	defer dir.Close()
 	s := &spill{batch: b, label: "x"}
-	if err := s.component(&file{fd: dir}, 0); !errors.Is(err, unix.EISDIR) || isBucket(err) {
+	s.expect(&file{fd: dir}, 0)
+	if err := s.store(); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
 		Uploader: &uploader.Uploader{
 			Bucket: b, Prefix: prefix, History: w, Level: level, PartEvery: c.CommitEvery,
-			Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
+			CPU: min(c.Limits.CPU, float64(runtime.NumCPU())), Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
 		},
 		Snapshots: Snapshots(c),
 		Prune:     c.Links == config.LinksPrune,
