@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +98,7 @@ func (v *backupVerb) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	defer func() { _ = node.Close() }() // a cache
+	sayAhead(log, node)
 	r, err := v.passes(ctx, node, cfg, progress)
 	progress.end()
 	doc := newBackupDoc(r, v.now().Sub(began))
@@ -103,8 +107,22 @@ func (v *backupVerb) run(ctx context.Context, _ []string) error {
 	}
 	if err == nil && len(doc.Incomplete)+len(doc.Problems) > 0 {
 		err = fmt.Errorf("backup: %w: %s", errIncomplete, doc.first())
+		if cause := causes(r); errors.Is(cause, fs.ErrPermission) {
+			err = marked{err, fs.ErrPermission} // for the hint
+		}
 	}
 	return err
+}
+
+// maxAhead is what clocks differ by that nobody has set.
+const maxAhead = 5 * time.Second
+
+// sayAhead warns when the history is from the future.
+func sayAhead(log *slog.Logger, node *daemon.Node) {
+	if ahead := node.Uploader.History.Ahead(); ahead > maxAhead {
+		log.Warn("the newest entry of the history is from the future: this clock was set back, and points are chosen by it",
+			"ahead", ahead.Round(time.Second))
+	}
 }
 
 // passes backs up until nothing is waited for any more.
@@ -137,6 +155,15 @@ func (v *backupVerb) snapshotTag() string {
 		tag = v.now().UTC().Format("20060102T150405.000Z")
 	}
 	return backup.TagPrefix + strings.TrimPrefix(tag, backup.TagPrefix)
+}
+
+// causes are why a backup is incomplete, as far as errors say.
+func causes(r backup.Report) error {
+	all := append(slices.Clone(r.Problems), r.Scan.Errors...)
+	for _, f := range r.Failed {
+		all = append(all, f.Err)
+	}
+	return errors.Join(all...)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

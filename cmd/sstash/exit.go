@@ -109,7 +109,7 @@ func hint(err error) string {
 		return "`sstash verify --deep` names every damaged object; an earlier point may hold the same tables whole (`sstash points`)"
 	case errors.Is(err, manifest.ErrNewer), errors.Is(err, chunker.ErrUnsupported):
 		return "install the version of sstash that wrote it, or a later one"
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission) && !errors.Is(err, bucket.ErrDenied):
 		return "run as the database's own user, who may read and unlink these files"
 	case errors.Is(err, errNoConfig):
 		return "`sstash init` writes a configuration; --config names another one; --bucket alone is enough to read backups"

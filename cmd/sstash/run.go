@@ -109,6 +109,7 @@ func (v *runVerb) openNode(ctx context.Context, cfg config.Config) (*daemon.Node
 			v.startOver = false
 			node.Uploader.Bucket = beating{node.Uploader.Bucket, v.beat}
 			v.log.Info("sstash", "version", options.Version, "node", node.String(), "bucket", cfg.Bucket)
+			sayAhead(v.log, node)
 			return node, nil
 		}
 		if !errors.Is(err, history.ErrInUse) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -306,6 +307,8 @@ func (d *database) clear(tag string, tables ...int) {
 		}
 	}
 }
+
+func within(path, dir string) bool { return strings.HasPrefix(path, dir+string(filepath.Separator)) }
 
 // acked are the rows that were acknowledged and not truncated since.
 func (d *database) acked() map[int]bool {

@@ -40,10 +40,14 @@ type Snapshots struct {
 	Now      func() time.Time
 }
 
+// ErrTaken: another process has begun a snapshot under the same tag meanwhile. What is there by now
+// may be of either, or of both in part.
+var ErrTaken = errors.New("another process is taking a snapshot of that tag")
+
 // Take makes Cassandra flush and snapshot the tables (all of them when there are none), under tag.
 func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error {
 	before := s.notes()[tag]
-	n := note{Tag: tag, Began: s.Now().UTC(), All: len(tables) == 0}
+	n := note{Tag: tag, Began: s.Now().UTC().Round(0), All: len(tables) == 0}
 	if err := s.write(n); err != nil {
 		return err
 	}
@@ -52,6 +56,9 @@ func (s Snapshots) Take(ctx context.Context, tag string, tables []string) error 
 			err = errors.Join(err, s.write(before)) // it is still what that snapshot is worth
 		}
 		return err
+	}
+	if now, ok := s.notes()[tag]; ok && now != n {
+		return fmt.Errorf("snapshot %s: %w", tag, ErrTaken)
 	}
 	n.Ended = s.Now().UTC()
 	return s.write(n)

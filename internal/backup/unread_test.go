@@ -133,7 +133,7 @@ func TestI5_LocalStateVanishes(t *testing.T) {
 	run := func(t *testing.T, lose func(w *world, step int)) int64 {
 		w := newWorld(t, newMemory(), newDatabase(t, inMemory(t), newClock(), real, 1))
 		w.cached, w.wait = true, 0
-		for n, s := range life() {
+		for n, s := range slices.Concat(life(), end()) {
 			if w.node != nil {
 				lose(w, n)
 			}

@@ -4,7 +4,9 @@ import (
 	"compress/gzip"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +242,21 @@ func TestReport(t *testing.T) {
 	}
 	if got := strings.Join(strings.Fields(text.String()), " "); !strings.Contains(got, "restic 2.00 1.00 1.00 1.00 – 0 B") {
 		t.Errorf("text:\n%s", &text)
+	}
+}
+
+func TestMeasureFlushes(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "sstash")
+	if out, err := exec.Command("go", "build", "-tags", "disable_grpc_modules", "-o", binary, "github.com/sstash/sstash/cmd/sstash").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	took, err := measureFlushes(t.Context(), binary, t.TempDir(), 2, 2)
+	if err != nil || len(took) != 4 || took[0] <= 0 || !slices.IsSorted(took) {
+		t.Fatalf("%v, %v", took, err)
+	}
+	var text strings.Builder
+	if err := (report{flushes: took}).text(&text); err != nil || !strings.Contains(text.String(), "4        "+seconds(took[0])) {
+		t.Errorf("%v\n%s", err, &text)
 	}
 }
 

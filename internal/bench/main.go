@@ -1,6 +1,6 @@
 // Bench measures sstash on SSTables that a real Cassandra wrote, beside a plain copy and, where it is
 // installed, restic: a first pass, a second one over another snapshot of the same files, a restore;
-// and a scan of a node full of links. It prints what it measured, and asserts nothing.
+// a scan of a node full of links; and how soon a flush after quiet is durable. It prints what it measured, and asserts nothing.
 //
 // All commands of a run get the same: one file system, a warm page cache, sstash's own low priority,
 // their defaults. What they cost is compared within the run, since machines differ.
@@ -23,6 +23,7 @@ type options struct {
 	size     string
 	runs     int
 	markdown bool
+	flushes  bool
 }
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 	flag.StringVar(&o.size, "size", "1GiB", "of the SSTables, which are made once and kept in the test cache")
 	flag.IntVar(&o.runs, "runs", 3, "trials of each program; the quickest counts")
 	flag.BoolVar(&o.markdown, "markdown", false, "print Markdown")
+	flag.BoolVar(&o.flushes, "flushes", false, "measure only how soon a flush is durable, a minute")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, o)
@@ -52,27 +54,8 @@ func bench(ctx context.Context, o options) error {
 	if _, err := exec.LookPath(binary); err != nil {
 		return fmt.Errorf("find the program to measure: %w", err)
 	}
-	d, err := openDataset(ctx, o.size)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(d.dir), "bench-run-") // hard links need one file system
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // what it measured is worth more than a clean cache
 	r := report{command: "go run ./internal/bench " + strings.Join(os.Args[1:], " "), loads: [2]string{load()}}
-	if r.host, err = host(binary, dir); err != nil {
-		return err
-	}
-	if r.tables, r.data, err = d.contents(); err != nil {
-		return err
-	}
-	if err := r.try(ctx, d, binary, dir, o.runs); err != nil {
-		return err
-	}
-	logf("scan")
-	if r.scan, err = measureScan(ctx, filepath.Join(dir, "scan"), linkedSets, linkedTables); err != nil {
+	if err := r.measure(ctx, binary, o); err != nil {
 		return err
 	}
 	r.loads[1] = load()
@@ -80,6 +63,41 @@ func bench(ctx context.Context, o options) error {
 		return r.markdown(os.Stdout)
 	}
 	return r.text(os.Stdout)
+}
+
+func (r *report) measure(ctx context.Context, binary string, o options) error {
+	place := os.TempDir()
+	var d dataset
+	if !o.flushes {
+		var err error
+		if d, err = openDataset(ctx, o.size); err != nil {
+			return err
+		}
+		place = filepath.Dir(d.dir) // hard links need one file system
+	}
+	dir, err := os.MkdirTemp(place, "bench-run-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // what it measured is worth more than a clean cache
+	if r.host, err = host(binary, dir); err != nil {
+		return err
+	}
+	if !o.flushes {
+		if r.tables, r.data, err = d.contents(); err != nil {
+			return err
+		}
+		if err := r.try(ctx, d, binary, dir, o.runs); err != nil {
+			return err
+		}
+		logf("scan")
+		if r.scan, err = measureScan(ctx, filepath.Join(dir, "scan"), linkedSets, linkedTables); err != nil {
+			return err
+		}
+	}
+	logf("flushes")
+	r.flushes, err = measureFlushes(ctx, binary, dir, flushNodes, flushEach)
+	return err
 }
 
 // try runs all trials, the tools in turn.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +21,7 @@ type report struct {
 	trials    []trial
 	reference string // the tool that ratios are of
 	scan      scanned
+	flushes   []time.Duration // in order
 }
 
 // held is what a table of the data set has.
@@ -35,6 +37,9 @@ type grid struct {
 }
 
 func (r report) grids() []grid {
+	if len(r.trials) == 0 {
+		return []grid{r.flushGrid()}
+	}
 	gs := []grid{r.dataGrid()}
 	for _, g := range []struct {
 		title string
@@ -55,7 +60,7 @@ func (r report) grids() []grid {
 	for _, t := range r.trials {
 		rows = append(rows, r.cells(t.tool, t.restore, func(t trial) cost { return t.restore }))
 	}
-	return append(gs, grid{"Restore to a directory", rows}, r.scanGrid())
+	return append(gs, grid{"Restore to a directory", rows}, r.scanGrid(), r.flushGrid())
 }
 
 func (r report) dataGrid() grid {
@@ -72,6 +77,15 @@ func (r report) scanGrid() grid {
 		{"files", "directories", "first, s", "again, s", "files read", "listing in memory"},
 		{humanize.Comma(int64(s.files)), fmt.Sprint(s.places), seconds(s.first), seconds(s.warm), fmt.Sprint(s.read), size(s.memory)},
 	}}
+}
+
+func (r report) flushGrid() grid {
+	rows := [][]string{{"flushes", "least, s", "median, s", "p99, s", "most, s"}}
+	if n := len(r.flushes); n > 0 {
+		at := func(share float64) string { return seconds(r.flushes[int(math.Ceil(share*float64(n)))-1]) }
+		rows = append(rows, []string{fmt.Sprint(n), seconds(r.flushes[0]), at(0.5), at(0.99), seconds(r.flushes[n-1])})
+	}
+	return grid{"From the last link of a flush after quiet until it is durable", rows}
 }
 
 func costNames(reference string) []string {

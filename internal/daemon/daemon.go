@@ -273,7 +273,7 @@ func Hint(err error) string {
 	case errors.Is(err, history.ErrDamaged):
 		return "restore the object from the bucket's versions or soft-deleted objects; `sstash run --start-over` begins a new history behind it"
 	case errors.Is(err, bucket.ErrDenied):
-		return "the credentials lack a permission on the bucket: create, read and list are needed; `sstash doctor` tries each"
+		return "the credentials, or this user where the bucket is a directory, lack a permission: create, read and list are needed; `sstash doctor` tries each"
 	case errors.Is(err, bucket.ErrUnreachable):
 		return "check the bucket's name and the network; `sstash doctor` tries both"
 	case errors.Is(err, backup.ErrIdentity):

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -262,6 +263,8 @@ func (a *archive) unnamed() int {
 	}
 	return n
 }
+
+func (a *archive) packNames() []string { return slices.Sorted(maps.Keys(a.packs)) }
 
 // holds tells whether the history stores a file of that content for the SSTable that a path names:
 // one below a data directory, or below a directory restored to.

@@ -75,7 +75,9 @@ func (c *copied) clone(t *testing.T, name string) *copied {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
 	n.place()
-	n.kept, n.links = n.others(t), list(t, n.data, backups)
+	if err := n.look(); err != nil {
+		t.Fatal(err)
+	}
 	if len(n.kept) == 0 || len(n.links) == 0 {
 		t.Fatalf("%s holds %d files and %d links", n.dir, len(n.kept), len(n.links))
 	}
@@ -93,15 +95,28 @@ watch: {settle: 100ms, patience: 5s, rescan: 1s}
 	return n
 }
 
-// others are the files that are none of sstash's business.
-func (c *copied) others(t testing.TB) files {
-	t.Helper()
-	all := list(t, c.data, live)
-	for path, f := range list(t, c.data, snapshot) {
-		all[path] = f
+// look takes what is there for what must stay, or may be unlinked.
+func (c *copied) look() (err error) {
+	if c.links, err = readFiles(c.data, backups); err != nil {
+		return err
 	}
-	return all
+	c.kept = files{}
+	for _, k := range []kind{live, snapshot} {
+		found, err := readFiles(c.data, k)
+		if err != nil {
+			return err
+		}
+		for path, f := range found {
+			if !ownSnapshot(path) {
+				c.kept[path] = f
+			}
+		}
+	}
+	return nil
 }
+
+// ownSnapshot tells whether a file is in a snapshot that sstash took.
+func ownSnapshot(path string) bool { return strings.Contains(path, "/snapshots/sstash-") }
 
 // backup makes one, under another command's eyes if there is one.
 func (c *copied) backup(ctx context.Context, under ...string) error {
@@ -120,7 +135,7 @@ func (c *copied) run(ctx context.Context, under []string, args ...string) error 
 
 // check looks at the tree and the bucket after a backup, whatever became of it: what is gone from
 // backups/ is durable, and nothing else was touched. After one that said that all is well, nothing is
-// left there.
+// left there, and the snapshot is durable.
 func (c *copied) check(ctx context.Context, well bool) error {
 	a := &archive{}
 	if _, err := os.Stat(filepath.Join(c.dir, "bucket")); err == nil {
@@ -141,13 +156,19 @@ func (c *copied) check(ctx context.Context, well bool) error {
 			return fmt.Errorf("%s is gone, or changed, and not durable", path)
 		}
 	}
+	for path, f := range c.kept {
+		rel := below(path, c.data...)
+		if _, _, name := parsePath(rel); well && kindOf(rel) == snapshot && name.Stem != "" && !a.holds(rel, f.Hash) {
+			return fmt.Errorf("%s is not durable", path)
+		}
+	}
 	for _, k := range []kind{live, snapshot} {
 		now, err := readFiles(c.data, k)
 		if err != nil {
 			return err
 		}
 		for path, f := range now {
-			if c.kept[path] != f {
+			if c.kept[path] != f && !ownSnapshot(path) {
 				return fmt.Errorf("%s was changed", path)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/pack"
 )
 
 // backedUp is a copied tree with a backup of it, and what that restores.
@@ -83,6 +84,68 @@ func TestDamagedPack(t *testing.T) {
 	}
 }
 
+// A frame that inflates to more than the history says of it is found out, by a restore and by a
+// verification. Everything around it is as it must be, checksums included.
+func TestBomb(t *testing.T) {
+	c, want := backedUp(t)
+	a := archived(t, c.bucket)
+	const tail = 32 // a pack ends with its own checksum
+	var name string
+	var frame pack.FrameRef // the longest that is compressed
+	for n, p := range a.packs {
+		for _, f := range p.Frames {
+			if f.Codec == chunker.Zstd && f.Len > frame.Len {
+				name, frame = n, f
+			}
+		}
+	}
+	path := filepath.Join(c.dir, "bucket", a.prefix, name)
+	object, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(object[frame.Off:], bomb(frame.Raw, int(frame.Len)))
+	sum := chunker.Sum(object[:len(object)-tail])
+	copy(object[len(object)-tail:], sum[:])
+	if _, err := pack.Open(object); err != nil {
+		t.Fatal(err)
+	}
+	replace(t, path, object)
+
+	_, err = c.Command(t.Context(), "restore", "--at", "latest", "--to", filepath.Join(c.dir, "bombed"))
+	if exitCode(err) != 3 || !containsAll(err.Error(), []string{name, "backups.kv", "hint: "}) {
+		t.Errorf("restore: %v; want exit status 3, the object, the table and a hint", err)
+	}
+	got := placed(t, filepath.Join(c.dir, "bombed"))
+	for path, hash := range got {
+		if want[path] != hash {
+			t.Errorf("%s was restored, and wrong", path)
+		}
+	}
+	if len(got) != len(want)-1 {
+		t.Errorf("%d files were restored, want all %d but one", len(got), len(want))
+	}
+	found, err := c.Command(t.Context(), "verify", "--deep")
+	if exitCode(err) != 1 || !containsAll(found, []string{name, "backups.kv"}) {
+		t.Errorf("verify: %v; want exit status 1, the object and the table:\n%s", err, found)
+	}
+}
+
+// bomb is a zstd frame (RFC 8878) of so many bytes that declares raw bytes of content and has 128 KiB
+// for every four of its own.
+func bomb(raw uint32, size int) []byte {
+	const block, last, repeated = 128 << 10, 1, 1 << 1
+	b := binary.LittleEndian.AppendUint32(nil, 0xFD2FB528)
+	b = append(b, 2<<6, 10<<3) // a content size of 4 bytes, a window of 1 MiB
+	b = binary.LittleEndian.AppendUint32(b, raw)
+	for size-len(b) >= 4+3 {
+		b = append(b, repeated, block<<3>>8&0xff, block<<3>>16, 'x')
+	}
+	stored := size - len(b) - 3
+	b = append(b, byte(stored<<3|last), byte(stored<<3>>8), 0)
+	return append(b, make([]byte, stored)...)
+}
+
 // replace is what no bucket does: another content under a name. nil removes it.
 func replace(t *testing.T, path string, data []byte) {
 	t.Helper()
@@ -128,6 +191,11 @@ func TestForeignManifest(t *testing.T) {
 		{"another predecessor", "follow", func(header, _ object) { header["previous"] = strings.Repeat("0", 64) }},
 		{"a keyspace outside", "..", func(_, body object) { table(body)["keyspace"] = "../../outside" }},
 		{"a table outside", "..", func(_, body object) { table(body)["table"] = "../../outside" }},
+		{"an absolute keyspace", "/outside", func(_, body object) { table(body)["keyspace"] = "/outside" }},
+		{"an absolute stem", "/outside", func(_, body object) { sstable(body)["stem"] = "/outside/nb-1-big" }},
+		{"an absolute component", "/outside", func(_, body object) {
+			first(sstable(body)["components"])["name"] = "/outside/Data.db"
+		}},
 		{"an index outside", "..", func(_, body object) { sstable(body)["index"] = "../../outside" }},
 		{"a stem outside", "..", func(_, body object) { sstable(body)["stem"] = "../../../outside/nb-1-big" }},
 		{"a component outside", "..", func(_, body object) {
@@ -140,8 +208,8 @@ func TestForeignManifest(t *testing.T) {
 			before := tree(t, c.dir)
 			to := filepath.Join(c.dir, "to", "here")
 			for _, args := range [][]string{{"restore", "--at", "latest", "--to", to}, {"backup"}} {
-				if _, err := c.Command(t.Context(), args...); exitCode(err) != 1 || !strings.Contains(err.Error(), forged.says) {
-					t.Errorf("%s: %v; want exit status 1 and %q", args[0], err, forged.says)
+				if _, err := c.Command(t.Context(), args...); exitCode(err) != 1 || !containsAll(err.Error(), []string{forged.says, fmt.Sprint(len(a.manifests)), "hint: "}) {
+					t.Errorf("%s: %v; want exit status 1, the entry, %q and a hint", args[0], err, forged.says)
 				}
 			}
 			for _, path := range tree(t, c.dir) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/manifest"
 )
 
 // fault is one way for one kind of system call to fail.
@@ -93,6 +94,29 @@ func TestFileOperationsFail(t *testing.T) {
 				t.Error("there was no such call")
 			}
 		})
+	}
+}
+
+// A backup that takes longer than commit_every commits in parts, and does not end before the last.
+func TestBackupInParts(t *testing.T) {
+	checkStrace(t)
+	c := copyTree(t).clone(t, "slow")
+	slow := []string{"strace", "-f", "-o", os.DevNull, "-e", "signal=none", "-e", "trace=openat", "-e", "inject=openat:delay_enter=200000"} // µs
+	dirs := map[string]bool{}
+	for path := range list(t, c.data, snapshot) {
+		dirs[filepath.Dir(path)] = true
+	}
+	for dir := range dirs {
+		slow = append(slow, "-P", dir)
+	}
+	if err := c.backup(t.Context(), slow...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.converged(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if parts := archived(t, c.bucket).counts()[manifest.Full]; parts < 3 {
+		t.Errorf("the full has %d parts: too few to show anything", parts)
 	}
 }
 

@@ -24,6 +24,7 @@ type Writer struct {
 	// doubt is a commit whose outcome is unknown: the store may hold it. Nothing else can be
 	// committed before it is settled.
 	doubt *attempt
+	ahead time.Duration
 }
 
 // Identity is what every entry says of its node.
@@ -75,6 +76,9 @@ func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o 
 		}
 	}
 	open.AsOf = o.Now().UTC()
+	if prev := w.state.Newest(); prev != nil {
+		w.ahead = max(0, prev.Time.Sub(open.AsOf))
+	}
 	if _, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open}); err != nil {
 		return nil, fmt.Errorf("open the history: %w", err)
 	}
@@ -109,6 +113,10 @@ func (r *Reader) verifyCache(ctx context.Context, startOver bool) (uint64, error
 
 // State is what the history says as of our last commit. The caller must not keep it across Commit.
 func (w *Writer) State() *manifest.State { return w.state }
+
+// Ahead is how far in the future the newest entry was when the writer opened: the clock was set back
+// since. Nothing breaks, for the order of a history is that of its numbers.
+func (w *Writer) Ahead() time.Duration { return w.ahead }
 
 // Commit writes m as the next entry. The caller sets Kind, Keeps and Body; everything that they
 // reference must be durable (I2). When it returns nil the entry is durable. After any other error

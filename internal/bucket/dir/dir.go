@@ -120,7 +120,7 @@ func (b *Bucket) sweep() {
 // there is durable.
 func (b *Bucket) Put(ctx context.Context, name string, data []byte) error {
 	if err := b.put(ctx, name, data); err != nil {
-		return fmt.Errorf("put %s: %w", name, classify(err))
+		return fmt.Errorf("put %s: %w", b.path(name), classify(err))
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (b *Bucket) syncOne(dir string) error {
 func (b *Bucket) Get(ctx context.Context, name string, off, n int64) ([]byte, error) {
 	data, err := b.get(ctx, name, off, n)
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", name, classify(err))
+		return nil, fmt.Errorf("get %s: %w", b.path(name), classify(err))
 	}
 	return data, nil
 }
@@ -255,7 +255,7 @@ func (b *Bucket) get(ctx context.Context, name string, off, n int64) ([]byte, er
 // Delete implements bucket.Bucket. Directories that become empty go too.
 func (b *Bucket) Delete(ctx context.Context, name string) error {
 	if err := b.delete(ctx, name); err != nil {
-		return fmt.Errorf("delete %s: %w", name, classify(err))
+		return fmt.Errorf("delete %s: %w", b.path(name), classify(err))
 	}
 	return nil
 }
@@ -298,6 +298,9 @@ func check(ctx context.Context, name string) error {
 	}
 	return ctx.Err()
 }
+
+// path is where an operator finds an object.
+func (b *Bucket) path(name string) string { return filepath.Join(b.root.Name(), name) }
 
 // classify adds the sentinel that an error of the operating system stands for.
 func classify(err error) error {

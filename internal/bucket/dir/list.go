@@ -26,7 +26,7 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[bucke
 			err = w.dir(ctx, prefix[:strings.LastIndexByte(prefix, '/')+1])
 		}
 		if err != nil && !errors.Is(err, errStop) {
-			yield(bucket.Object{}, fmt.Errorf("list %s: %w", prefix, classify(err)))
+			yield(bucket.Object{}, fmt.Errorf("list %s: %w", b.path(prefix), classify(err)))
 		}
 	}
 }
