@@ -22,6 +22,15 @@ func (n tally) String() string {
 		n.opened, n.frames, n.kept, n.chunks, n.stored, n.raw, float64(n.stored)/float64(n.raw))
 }
 
+func (n *tally) add(m tally) {
+	for i := range n.frames {
+		n.opened[i] += m.opened[i]
+		n.frames[i] += m.frames[i]
+	}
+	n.chunks, n.kept = n.chunks+m.chunks, n.kept+m.kept
+	n.raw, n.stored = n.raw+m.raw, n.stored+m.stored
+}
+
 // comesBack counts f, a frame of p, and fails unless it decodes to it.
 func (n *tally) comesBack(t testing.TB, d *chunker.Decoder, f chunker.Frame, p chunker.Piece) {
 	t.Helper()
