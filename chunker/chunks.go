@@ -11,27 +11,7 @@ import (
 )
 
 // chunks is how the raw bytes of a frame are cut into chunks, with all that is needed to make them
-// again from the rows in them. Cassandra writes a chunk as
-//
-//	u32le length of the rows | LZ4 block | u32be checksum of both
-//
-// (CompressedSequentialWriter, LZ4Compressor), and with min_compress_ratio one that LZ4 does not shrink
-// enough as
-//
-//	rows | u32be checksum
-//
-// In a frame, before the rows:
-//
-//	u8      class of LZ4 | 0x80 if checksums are Adler-32 (before 3.0), else CRC-32
-//	vint    length of the rows of every chunk that is not odd
-//	vint    number of chunks
-//	vint    number of odd ones
-//	odd ×   vint chunk, counted from the odd one before | u8 kind | vint length of its rows |
-//	        for a kept one: vint length of the chunk
-//	...     the rows of all chunks, encoded: the rest, up to
-//	...     the kept chunks, as they are
-//
-// A vint is Go's encoding/binary.Uvarint.
+// again from the rows in them. The package comment shows both forms.
 type chunks struct {
 	class  lz4.Class
 	adler  bool
@@ -60,7 +40,7 @@ const (
 	chunkHead  = 4 // before an LZ4 block
 	chunkCheck = 4 // after every chunk
 	adlerBit   = 0x80
-	// maxRows bounds the rows of a frame, and maxChunks the chunks: 1 KiB is Cassandra's least.
+	// maxRows bounds the rows of a frame, and maxChunks its chunks: those of Cassandra have 1 KiB at least.
 	maxRows   = MaxRaw
 	maxChunks = maxRows >> 10
 )

@@ -11,7 +11,8 @@ import (
 )
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for
-// one goroutine and holds about 0.3 MiB.
+// one goroutine and holds about 0.3 MiB, after rows of RowsSize 10 MiB; after the
+// most hostile frame ten times MaxRaw.
 type Decoder struct {
 	zstd    *zstd.Decoder
 	columns *columns.Decoder
@@ -39,7 +40,8 @@ func NewDecoder() *Decoder {
 // know, else ErrCorrupt.
 //
 // It makes room for f.Raw bytes, whatever f.Data claims: a frame that holds
-// more fails as soon as one zstd block (at most 128 KiB) goes beyond.
+// more fails as soon as one zstd block (at most 128 KiB) goes beyond. A frame of
+// rows takes room for them as well, at most MaxRaw, and for one chunk of them.
 func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 	out, err := d.decode(dst, f)
 	if err != nil {
