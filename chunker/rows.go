@@ -3,6 +3,7 @@ package chunker
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
@@ -85,39 +86,36 @@ func (e *Encoder) EncodeRows() (Frame, error) {
 	if p.transform == None {
 		return e.Encode(p.Raw)
 	}
-	e.payload = e.payload[:0]
-	if p.transform == Columns {
-		e.payload = e.columns.Append(e.payload)
-	} else {
-		e.payload = e.compress(e.rows, e.payload)
+	plain, err := stored(p.Raw)
+	if err != nil {
+		return Frame{}, err
 	}
-	f := e.frame(nil)
-	if !small(f) {
-		return e.Encode(p.Raw)
+	e.packed = slices.Grow(e.packed[:0], len(p.Raw)+1024)
+	e.packed = p.chunks.appendTo(e.packed)
+	head := len(e.packed)
+	f := plain
+	f.Transform = p.transform
+	if p.transform == Columns {
+		e.packed = e.columns.Append(e.packed)
+	} else {
+		f.Codec = Zstd
+		e.packed = e.compress(e.rows, e.packed)
+	}
+	if f.Data = e.packed; !small(f) {
+		return plain, nil // nor would zstd shrink what LZ4 has made of them
 	}
 	if e.comesBack(p.Raw, f) {
 		return f, nil
 	}
-	if f = e.frame(e.keep()); small(f) {
+	kept := e.keep()
+	f.Data = slices.Concat(p.chunks.appendTo(nil), e.packed[head:], kept)
+	if small(f) {
 		if e.comesBack(p.Raw, f) {
 			return f, nil
 		}
 		e.Mismatches++
 	}
 	return e.Encode(p.Raw)
-}
-
-// frame puts the open piece together.
-func (e *Encoder) frame(kept []byte) Frame {
-	p := &e.piece
-	e.packed = p.chunks.appendTo(e.packed[:0])
-	e.packed = append(e.packed, e.payload...)
-	e.packed = append(e.packed, kept...)
-	f := Frame{Codec: Zstd, Transform: p.transform, Raw: uint32(len(p.Raw)), Hash: Sum(p.Raw), Data: e.packed}
-	if p.transform == Columns {
-		f.Codec = Stored
-	}
-	return f
 }
 
 // keep marks the chunks of the open piece that can't be made again, and returns them, one after the

@@ -146,7 +146,7 @@ func (b *batch) keep(k manifest.Keep) int {
 // bundled returns the bundle, making it when something small comes for the first time.
 func (b *batch) bundled() *packSet {
 	if b.bundle == nil {
-		b.bundle = b.newPackSet()
+		b.bundle = b.newPackSet(nil)
 		b.keep(b.bundle.keep(true))
 	}
 	return b.bundle

@@ -27,11 +27,12 @@ type packSet struct {
 	ctx     context.Context
 }
 
-func (b *batch) newPackSet() *packSet {
+// newPackSet begins a set whose first pack is built in buffer.
+func (b *batch) newPackSet(buffer []byte) *packSet {
 	p := &packSet{b: b, id: pack.NewSetID()}
 	p.sending, p.ctx = errgroup.WithContext(b.ctx)
 	p.sending.SetLimit(inFlight)
-	p.writer = pack.NewWriter(p.id, 0, b.u.buffers.get())
+	p.writer = pack.NewWriter(p.id, 0, buffer)
 	b.sets = append(b.sets, p)
 	return p
 }
@@ -99,12 +100,13 @@ type buffers struct {
 	free [][]byte
 }
 
-// get returns a buffer that no one else has, maybe nil.
+// get returns an empty buffer for a whole pack that no one else has.
 func (b *buffers) get() []byte {
+	const lists = 256 << 10 // what comes after the frames
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.free) == 0 {
-		return nil
+		return make([]byte, 0, packTarget+lists)
 	}
 	last := b.free[len(b.free)-1]
 	b.free = b.free[:len(b.free)-1]
@@ -114,7 +116,7 @@ func (b *buffers) get() []byte {
 func (b *buffers) put(object []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.free) <= inFlight {
+	if len(b.free) <= inFlight && cap(object) >= packTarget { // else it was a small one, not from here
 		b.free = append(b.free, object)
 	}
 }

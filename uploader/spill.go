@@ -120,7 +120,7 @@ func (s *spill) frame(p *part, f chunker.Frame) error {
 	if s.held += len(f.Data); s.held < ownSet {
 		return nil
 	}
-	s.own = s.batch.newPackSet()
+	s.own = s.batch.newPackSet(s.batch.u.buffers.get())
 	for i := range s.parts {
 		if err := s.parts[i].release(s.own); err != nil {
 			return err
