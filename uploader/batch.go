@@ -27,7 +27,7 @@ type batch struct {
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
 	if u.coders == nil {
 		var err error
-		if u.coders, err = newCoders(u.Level, u.CPU); err != nil {
+		if u.coders, err = newCoders(u.Level, u.Encoders, u.CPU); err != nil {
 			return nil, err
 		}
 	}

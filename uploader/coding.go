@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/sstash/sstash/chunker"
@@ -18,8 +17,9 @@ type coders struct {
 	throttle *throttle
 }
 
-func newCoders(level chunker.Level, cores float64) (*coders, error) {
-	n := max(1, int(math.Ceil(cores)))
+// newCoders makes at least one encoder. Without a number of cores there is no throttle.
+func newCoders(level chunker.Level, encoders int, cores float64) (*coders, error) {
+	n := max(1, encoders)
 	c := &coders{free: make(chan *chunker.Encoder, n), raw: make(chan []byte, n+1)}
 	for range n {
 		e, err := chunker.NewEncoder(level)
@@ -33,7 +33,7 @@ func newCoders(level chunker.Level, cores float64) (*coders, error) {
 		c.raw <- nil
 	}
 	if cores > 0 {
-		c.throttle = newThrottle(cores)
+		c.throttle = &throttle{cores: cores, used: cpuTime}
 	}
 	return c, nil
 }

@@ -20,8 +20,6 @@ type throttle struct {
 // credit is how much unused time is not lost.
 const credit = time.Second
 
-func newThrottle(cores float64) *throttle { return &throttle{cores: cores, used: cpuTime} }
-
 // wait returns at once with ctx's error when ctx has ended.
 func (t *throttle) wait(ctx context.Context) error {
 	if t == nil {

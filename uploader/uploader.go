@@ -42,8 +42,10 @@ type Uploader struct {
 	Prefix  string // "<cluster>/<host-id>/"
 	History *history.Writer
 	Level   chunker.Level
-	// CPU is how many cores the process may use on average, and rounded up how many frames are encoded
-	// at a time; 0 for one and no bound.
+	// Encoders is how many frames are encoded at a time, 1 when 0. Each takes up to 48 MiB of memory.
+	Encoders int
+	// CPU is how many cores the process may use on average while there is something to store, for
+	// fractions too; 0 for no bound.
 	CPU float64
 	// PartEvery is how long SSTables are stored before what there is gets committed; 0 commits only
 	// at the end.

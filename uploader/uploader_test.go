@@ -57,7 +57,7 @@ func (n *node) openOver(b bucket.Bucket) {
 	w, err := history.OpenWriter(context.Background(), history.Reader{Bucket: b, Prefix: prefix},
 		history.Identity{Cluster: "c", HostID: "h"}, manifest.Body{}, history.WriterOptions{Now: n.tick})
 	n.must(err)
-	n.Uploader = &Uploader{Bucket: b, Prefix: prefix, History: w, Level: chunker.Fast, Now: n.tick}
+	n.Uploader = &Uploader{Bucket: b, Prefix: prefix, History: w, Level: chunker.Fast, Encoders: 2, Now: n.tick}
 }
 
 func (n *node) tick() time.Time {

@@ -28,7 +28,7 @@ const (
 // configuration admits, the CPU after others, the disk when nobody else wants it.
 func yield(l config.Limits) error {
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), int(math.Ceil(l.CPU))))
-	debug.SetMemoryLimit(int64(l.Memory) - uncounted)
+	limitMemory(l.Memory)
 	if l.Nice == 0 {
 		return nil
 	}
@@ -45,6 +45,9 @@ func yield(l config.Limits) error {
 	}
 	return errors.Join(errs...)
 }
+
+// limitMemory makes the garbage collector work harder rather than let the process take more.
+func limitMemory(n config.Bytes) { debug.SetMemoryLimit(int64(n) - uncounted) }
 
 func lower(tid, niceness int) error {
 	// The system call answers 20 - nice.
