@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
@@ -16,12 +18,14 @@ type batch struct {
 	ctx    context.Context // of the call that makes this manifest; ends with close
 	cancel context.CancelFunc
 	state  *manifest.State
-	sets   []*packSet
-	bundle *packSet // one of sets; nil until something small comes
+	bundle *packSet // nil until something small comes
 	keeps  []manifest.Keep
 	at     map[pack.SetID]int // index into keeps
 	tables map[sstable.Table]*manifest.Table
 	result Result
+
+	sending *errgroup.Group // packs
+	sendCtx context.Context
 }
 
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
@@ -32,19 +36,20 @@ func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &batch{
+	b := &batch{
 		u: u, ctx: ctx, cancel: cancel, state: u.History.State(),
 		at: map[pack.SetID]int{}, tables: map[sstable.Table]*manifest.Table{},
-	}, nil
+	}
+	b.sending, b.sendCtx = errgroup.WithContext(ctx)
+	b.sending.SetLimit(inFlight)
+	return b, nil
 }
 
 // close ends what is still in flight and waits for it. What was sent and not committed stays in the
 // bucket, unnamed.
 func (b *batch) close() {
 	b.cancel()
-	for _, p := range b.sets {
-		_ = p.sending.Wait() // whoever needed it to succeed has asked
-	}
+	_ = b.sending.Wait() // whoever needed it to succeed has asked
 }
 
 func (b *batch) empty() bool { return len(b.tables) == 0 }
@@ -104,7 +109,7 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 		}
 		b.u.note(set, err)
 		b.result.Failed = append(b.result.Failed, Failure{set, err})
-		return false, spill.abandon()
+		return false, nil // its own packs, if any went out, stay in the bucket without a name
 	}
 	b.u.note(set, nil)
 	if err := spill.finish(stored.Components); err != nil {
@@ -155,10 +160,13 @@ func (b *batch) bundled() *packSet {
 // commit waits until every pack is durable and then writes the manifest (I2).
 func (b *batch) commit(kind manifest.Kind, body manifest.Body) error {
 	if b.bundle != nil {
-		if err := b.bundle.close(); err != nil {
+		if err := b.bundle.send(); err != nil {
 			return err
 		}
 		b.keeps[b.at[b.bundle.id]] = b.bundle.keep(true)
+	}
+	if err := b.sending.Wait(); err != nil {
+		return bucketError{err}
 	}
 	for _, t := range b.tables {
 		body.Tables = append(body.Tables, *t)

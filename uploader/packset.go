@@ -6,35 +6,28 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/manifest"
 )
 
-// packSet fills and sends the packs of one set. Packs are sent while the next is filled.
+// packSet fills and sends the packs of one set. Packs are sent while the next is filled, be it of
+// another set.
 type packSet struct {
 	b      *batch
 	id     pack.SetID
 	writer *pack.Writer
 	// lists are those added to the open pack, whose places are known once it is finished.
-	lists   []*manifest.Component
-	packs   uint32
-	bytes   int64
-	raw     int64
-	sending *errgroup.Group
-	ctx     context.Context
+	lists []*manifest.Component
+	packs uint32
+	bytes int64
+	raw   int64
 }
 
 // newPackSet begins a set whose first pack is built in buffer.
 func (b *batch) newPackSet(buffer []byte) *packSet {
-	p := &packSet{b: b, id: pack.NewSetID()}
-	p.sending, p.ctx = errgroup.WithContext(b.ctx)
-	p.sending.SetLimit(inFlight)
-	p.writer = pack.NewWriter(p.id, 0, buffer)
-	b.sets = append(b.sets, p)
-	return p
+	id := pack.NewSetID()
+	return &packSet{b: b, id: id, writer: pack.NewWriter(id, 0, buffer)}
 }
 
 // add puts a frame into the open pack, after sending that when it is full.
@@ -55,6 +48,7 @@ func (p *packSet) list(c *manifest.Component, label string, frames []pack.FrameR
 	p.raw += c.Size
 }
 
+// send finishes the open pack and returns when it is on its way.
 func (p *packSet) send() error {
 	object, lists, err := p.writer.Finish()
 	if err != nil {
@@ -69,25 +63,14 @@ func (p *packSet) send() error {
 	p.bytes += int64(len(object))
 	p.b.result.Puts++
 	p.b.result.Stored += int64(len(object))
-	p.sending.Go(func() error {
-		err := p.b.u.put(p.ctx, name, object)
+	p.b.sending.Go(func() error {
+		err := p.b.u.put(p.b.sendCtx, name, object)
 		if err == nil { // else a connection that was given up may still read it
 			p.b.u.buffers.put(object)
 		}
 		return err
 	})
-	if err := context.Cause(p.ctx); err != nil {
-		return bucketError{err}
-	}
-	return nil
-}
-
-// close sends the open pack and waits until all are durable.
-func (p *packSet) close() error {
-	if err := p.send(); err != nil {
-		return err
-	}
-	if err := p.sending.Wait(); err != nil {
+	if err := context.Cause(p.b.sendCtx); err != nil {
 		return bucketError{err}
 	}
 	return nil

@@ -161,25 +161,13 @@ func (s *spill) finish(components []manifest.Component) error {
 		set.list(c, s.label+"-"+p.file.Component, p.refs)
 	}
 	if s.own != nil {
-		if err := s.own.close(); err != nil {
+		if err := s.own.send(); err != nil {
 			return err
 		}
 		s.batch.keep(s.own.keep(false))
 	}
 	for i := range s.parts {
 		components[s.parts[i].component].Set = s.batch.at[set.id]
-	}
-	return nil
-}
-
-// abandon gives up an SSTable that could not be read to its end. Its own packs, if any went out,
-// stay in the bucket without a name.
-func (s *spill) abandon() error {
-	if s.own == nil {
-		return nil
-	}
-	if err := s.own.sending.Wait(); err != nil {
-		return bucketError{err}
 	}
 	return nil
 }

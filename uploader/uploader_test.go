@@ -403,7 +403,6 @@ func TestI6_ChangedWhileItIsRead(t *testing.T) {
 		if err := s.store(); !errors.Is(err, want) || isBucket(err) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
-		n.must(s.abandon())
 		if names, _ := n.objects("manifests/"); len(names) != 1 {
 			t.Errorf("%s: %v", what, names)
 		}
