@@ -5,11 +5,20 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/columns"
+	"github.com/sstash/sstash/chunker/lz4"
 )
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for
-// one goroutine and holds about 0.3 MiB.
-type Decoder struct{ zstd *zstd.Decoder }
+// one goroutine and holds about 0.3 MiB, after rows of RowsSize 10 MiB; after the
+// most hostile frame ten times MaxRaw.
+type Decoder struct {
+	zstd    *zstd.Decoder
+	columns *columns.Decoder
+	rows    []byte
+	lz4     lz4.Encoder
+}
 
 // NewDecoder returns a Decoder.
 func NewDecoder() *Decoder {
@@ -21,7 +30,7 @@ func NewDecoder() *Decoder {
 	if err != nil {
 		panic("chunker: constant options refused: " + err.Error())
 	}
-	return &Decoder{zstd: r}
+	return &Decoder{zstd: r, columns: columns.NewDecoder()}
 }
 
 // Decode appends f's raw bytes to dst and returns the extended slice. It has
@@ -31,7 +40,8 @@ func NewDecoder() *Decoder {
 // know, else ErrCorrupt.
 //
 // It makes room for f.Raw bytes, whatever f.Data claims: a frame that holds
-// more fails as soon as one zstd block (at most 128 KiB) goes beyond.
+// more fails as soon as one zstd block (at most 128 KiB) goes beyond. A frame of
+// rows takes room for them as well, at most MaxRaw, and for one chunk of them.
 func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 	out, err := d.decode(dst, f)
 	if err != nil {
@@ -46,12 +56,15 @@ func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 // decode is Decode without the hash.
 func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 	switch {
-	case f.Transform != None:
+	case f.Transform > Columns:
 		return nil, fmt.Errorf("%s: %w", f.Transform, ErrUnsupported)
 	case f.Raw < 1:
 		return nil, fmt.Errorf("%w: no raw bytes", ErrCorrupt)
 	case f.Raw > MaxRaw:
 		return nil, fmt.Errorf("%d raw bytes, at most %d: %w", f.Raw, MaxRaw, ErrUnsupported)
+	}
+	if f.Transform != None {
+		return d.rechunk(dst, f)
 	}
 	switch f.Codec {
 	case Stored:
@@ -63,6 +76,29 @@ func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 		return d.inflate(dst, f.Data, int(f.Raw))
 	}
 	return nil, fmt.Errorf("%s: %w", f.Codec, ErrUnsupported)
+}
+
+// rechunk appends the chunks of a Data.db, made again from their rows.
+func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
+	c, rest, kept, err := parseChunks(f.Data, int(f.Raw))
+	if err != nil {
+		return nil, err
+	}
+	packed, keep, rows := rest[:len(rest)-kept], rest[len(rest)-kept:], int(c.rows())
+	switch {
+	case f.Transform == Columns && f.Codec == Stored:
+		if d.rows, err = d.columns.Decode(d.rows[:0], packed, rows); err != nil {
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	case f.Transform == Unchunked && f.Codec == Zstd:
+		d.rows, err = d.inflate(d.rows[:0], packed, rows)
+	default:
+		err = ErrUnsupported
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, %s: %w", f.Transform, f.Codec, err)
+	}
+	return c.rebuild(slices.Grow(dst, int(f.Raw)), d.rows, keep, int(f.Raw), &d.lz4)
 }
 
 // inflate appends exactly raw bytes, decompressed from data, to dst.

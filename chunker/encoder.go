@@ -6,11 +6,15 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/columns"
+	"github.com/sstash/sstash/chunker/lz4"
 )
 
 // Encoder makes frames. It is for one goroutine. With frames of up to FrameSize
-// it holds 4 MiB (Fast), 5.3 MiB (Balanced) or 8 MiB (Dense), 2 of them for what
-// goes out and for checking it.
+// it holds 4 MiB (Fast), 5.4 MiB (Balanced) or 8.2 MiB (Dense), 2 of them for what
+// goes out and for checking it; with pieces of RowsSize 40 MiB (Balanced) or 46 MiB
+// (Dense).
 type Encoder struct {
 	// Mismatches counts frames whose compressed form did not decode to the
 	// bytes that went in, and that were stored uncompressed instead. Anything
@@ -21,6 +25,14 @@ type Encoder struct {
 	decoder  *Decoder
 	packed   []byte // the last frame's Data
 	unpacked []byte // the last frame decoded again
+
+	// Of OpenRows and EncodeRows.
+	piece   piece
+	level   Level
+	columns *columns.Encoder
+	rows    []byte
+	chunk   []byte // one made again
+	lz4     lz4.Encoder
 }
 
 // NewEncoder returns an Encoder; it fails only on a level that is none of the
@@ -43,7 +55,11 @@ func NewEncoder(level Level) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create encoder: %w", err)
 	}
-	return &Encoder{compress: w.EncodeAll, decoder: NewDecoder()}, nil
+	c, err := columns.NewEncoder(level.columns())
+	if err != nil {
+		return nil, fmt.Errorf("create encoder: %w", err)
+	}
+	return &Encoder{compress: w.EncodeAll, decoder: NewDecoder(), level: level, columns: c}, nil
 }
 
 // Encode makes a frame of raw, which has 1 to MaxRaw bytes; any other length is
@@ -54,27 +70,39 @@ func NewEncoder(level Level) (*Encoder, error) {
 // one whose compressed form does not decode to raw again: this compressor
 // has corrupted silently before (restic #4523, #4677).
 func (e *Encoder) Encode(raw []byte) (Frame, error) {
-	if len(raw) < 1 || len(raw) > MaxRaw {
-		return Frame{}, fmt.Errorf("encode frame: %d raw bytes, want 1 to %d", len(raw), MaxRaw)
+	plain, err := stored(raw)
+	if err != nil {
+		return Frame{}, err
 	}
-	f := Frame{Codec: Stored, Transform: None, Raw: uint32(len(raw)), Hash: Sum(raw), Data: raw}
 	// Room for bytes that don't compress: growing step by step would overshoot.
 	e.packed = slices.Grow(e.packed[:0], len(raw)+1024)
 	e.packed = e.compress(raw, e.packed)
-	if len(e.packed) >= len(raw)-len(raw)/64 {
-		return f, nil
-	}
-	if !e.comesBack(raw) {
-		e.Mismatches++
-		return f, nil
-	}
+	f := plain
 	f.Codec, f.Data = Zstd, e.packed
+	if !small(f) {
+		return plain, nil
+	}
+	if !e.comesBack(raw, f) {
+		e.Mismatches++
+		return plain, nil
+	}
 	return f, nil
 }
 
-// comesBack reports whether e.packed decodes to raw.
-func (e *Encoder) comesBack(raw []byte) bool {
+// stored is the frame of raw as it is.
+func stored(raw []byte) (Frame, error) {
+	if len(raw) < 1 || len(raw) > MaxRaw {
+		return Frame{}, fmt.Errorf("encode frame: %d raw bytes, want 1 to %d", len(raw), MaxRaw)
+	}
+	return Frame{Codec: Stored, Transform: None, Raw: uint32(len(raw)), Hash: Sum(raw), Data: raw}, nil
+}
+
+// small reports whether f is worth the time that decoding will take.
+func small(f Frame) bool { return len(f.Data) < int(f.Raw-f.Raw/64) }
+
+// comesBack reports whether f decodes to raw.
+func (e *Encoder) comesBack(raw []byte, f Frame) bool {
 	var err error
-	e.unpacked, err = e.decoder.inflate(e.unpacked[:0], e.packed, len(raw))
+	e.unpacked, err = e.decoder.decode(e.unpacked[:0], f)
 	return err == nil && bytes.Equal(e.unpacked, raw)
 }

@@ -6,13 +6,15 @@ import (
 )
 
 const (
-	// FrameSize is how many raw bytes a frame holds, except a file's last.
+	// FrameSize is how many raw bytes a frame holds, except a file's last and
+	// those of a Data.db: see RowsSize.
 	// 8 MiB would compress 1 to 2 % better, 256 KiB would need four times the
 	// references.
 	FrameSize = 1 << 20
 
-	// MaxRaw is the largest raw length that a frame may have. It bounds what a
-	// decoder allocates, and leaves room for larger frames than FrameSize.
+	// MaxRaw is the largest raw length that a frame may have, and the largest of
+	// the rows in it. It bounds what a decoder allocates, and leaves room for
+	// larger frames than today's.
 	MaxRaw = 16 << 20
 )
 
@@ -47,17 +49,26 @@ func (c Codec) String() string {
 }
 
 // Transform says what was done to a frame's raw bytes before they were
-// compressed. The values are part of the format; the package comment lists
-// those that are reserved.
+// compressed. The values are part of the format; the package comment describes
+// them.
 type Transform uint8
 
-// None leaves the raw bytes as they are.
-const None Transform = 0
+// The transforms.
+const (
+	None      Transform = 0 // the raw bytes as they are
+	Unchunked Transform = 1 // the rows in the chunks of a Data.db, without LZ4; with Zstd
+	Columns   Transform = 2 // and these split into columns; Stored, for columns compresses them itself
+)
 
 // String names t for people.
 func (t Transform) String() string {
-	if t == None {
+	switch t {
+	case None:
 		return "none"
+	case Unchunked:
+		return "unchunked"
+	case Columns:
+		return "columns"
 	}
 	return fmt.Sprintf("transform %d", uint8(t))
 }

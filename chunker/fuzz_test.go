@@ -2,10 +2,12 @@ package chunker_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
 	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/chunker/columns"
 )
 
 func FuzzDecode(f *testing.F) {
@@ -54,6 +56,76 @@ func FuzzRoundTrip(f *testing.F) {
 			got, err := d.Decode(nil, fr)
 			if err != nil || !bytes.Equal(got, raw) || e.Mismatches != 0 {
 				t.Fatalf("%s, %s: %v, %d mismatches", levels[i], fr.Codec, err, e.Mismatches)
+			}
+		}
+	})
+}
+
+// FuzzDecodeRows decodes whatever claims to be chunks of rows.
+func FuzzDecodeRows(f *testing.F) {
+	for _, g := range goldenTables {
+		table := goldenTable(f, g.version)
+		e := newEncoder(f, chunker.Balanced)
+		for _, schema := range []*columns.Schema{nil, table.rows.Schema} {
+			table.rows.Schema = schema
+			e.OpenRows(table.pieces(2)[0], table.rows, chunker.RowsState{})
+			fr := encodeRows(f, e)
+			f.Add(fr.Transform == chunker.Columns, fr.Raw, bytes.Clone(fr.Data))
+		}
+	}
+	d := chunker.NewDecoder()
+	f.Fuzz(func(t *testing.T, split bool, raw uint32, data []byte) {
+		fr := chunker.Frame{Codec: chunker.Zstd, Transform: chunker.Unchunked, Raw: raw % (1 << 20), Data: data}
+		if split {
+			fr.Codec, fr.Transform = chunker.Stored, chunker.Columns
+		}
+		for range 2 { // the second time, it has the right hash
+			got, err := d.Decode(nil, fr)
+			if err == nil && (len(got) != int(fr.Raw) || chunker.Sum(got) != fr.Hash) {
+				t.Fatalf("%d bytes with another hash", len(got))
+			}
+			if err != nil && !errors.Is(err, chunker.ErrCorrupt) && !errors.Is(err, chunker.ErrUnsupported) {
+				t.Fatalf("error is neither ErrCorrupt nor ErrUnsupported: %v", err)
+			}
+			if fr.Hash, err = d.HashOf(fr); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// FuzzRows encodes whatever claims to be chunks, with the schema of a real table or without.
+func FuzzRows(f *testing.F) {
+	table := goldenTable(f, "me")
+	for _, p := range table.pieces(3) {
+		var ends []byte
+		for _, end := range p.Ends {
+			ends = binary.LittleEndian.AppendUint16(ends, uint16(end))
+		}
+		f.Add(bytes.Clone(p.Raw), ends, uint32(table.rows.Length), int32(1<<31-1), uint8(1))
+		f.Add(bytes.Clone(p.Raw), ends, uint32(table.rows.Length), int32(500), uint8(0))
+	}
+	d := chunker.NewDecoder()
+	e := newEncoder(f, chunker.Balanced)
+	f.Fuzz(func(t *testing.T, raw, list []byte, length uint32, stored int32, bits uint8) {
+		if len(raw) == 0 {
+			return
+		}
+		p := chunker.Piece{Raw: raw}
+		for ; len(list) >= 2; list = list[2:] {
+			p.Ends = append(p.Ends, int(binary.LittleEndian.Uint16(list)))
+		}
+		of := chunker.Rows{Length: int(length), MaxStored: int(stored), Adler32: bits&2 != 0}
+		if bits&1 != 0 {
+			of.Schema = table.rows.Schema
+		}
+		var s chunker.RowsState
+		for range 2 {
+			s = e.OpenRows(p, of, s)
+			fr := encodeRows(t, e)
+			got, err := d.Decode(nil, fr)
+			if err != nil || !bytes.Equal(got, raw) || e.Mismatches != 0 {
+				t.Fatalf("%s: %v, %d mismatches", fr.Transform, err, e.Mismatches)
 			}
 		}
 	})

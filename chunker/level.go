@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sstash/sstash/chunker/columns"
 )
 
 // Level is how hard an [Encoder] tries: the configuration's `compression`. The
@@ -12,8 +14,8 @@ type Level uint8
 
 // The levels.
 const (
-	Balanced Level = iota // zstd's default level
-	Fast                  // 20 to 60 % of Balanced's CPU time, 5 to 10 % larger
+	Balanced Level = iota // rows in columns; zstd's default level
+	Fast                  // chunks of rows as they are; else 20 to 60 % of Balanced's CPU time, 5 to 10 % larger
 	Dense                 // up to twice Balanced's CPU time, 1 to 3 % smaller
 )
 
@@ -42,6 +44,14 @@ func (l *Level) UnmarshalText(text []byte) error {
 		}
 	}
 	return fmt.Errorf("parse compression %q: want fast, balanced or dense", text)
+}
+
+// columns returns what package columns calls l.
+func (l Level) columns() columns.Level {
+	if l == Dense {
+		return columns.Dense
+	}
+	return columns.Balanced
 }
 
 // zstd returns the compressor's own name for l.

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sstash/sstash/chunker"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
@@ -17,36 +18,38 @@ type batch struct {
 	ctx    context.Context // of the call that makes this manifest; ends with close
 	cancel context.CancelFunc
 	state  *manifest.State
-	sets   []*packSet
-	bundle *packSet // one of sets; nil until something small comes
+	bundle *packSet // nil until something small comes
 	keeps  []manifest.Keep
 	at     map[pack.SetID]int // index into keeps
 	tables map[sstable.Table]*manifest.Table
 	result Result
+
+	sending *errgroup.Group // packs
+	sendCtx context.Context
 }
 
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
-	if u.encoder == nil {
+	if u.coders == nil {
 		var err error
-		if u.encoder, err = chunker.NewEncoder(u.Level); err != nil {
+		if u.coders, err = newCoders(u.Level, u.Encoders, u.CPU); err != nil {
 			return nil, err
 		}
-		u.frame = make([]byte, chunker.FrameSize)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &batch{
+	b := &batch{
 		u: u, ctx: ctx, cancel: cancel, state: u.History.State(),
 		at: map[pack.SetID]int{}, tables: map[sstable.Table]*manifest.Table{},
-	}, nil
+	}
+	b.sending, b.sendCtx = errgroup.WithContext(ctx)
+	b.sending.SetLimit(inFlight)
+	return b, nil
 }
 
 // close ends what is still in flight and waits for it. What was sent and not committed stays in the
 // bucket, unnamed.
 func (b *batch) close() {
 	b.cancel()
-	for _, p := range b.sets {
-		_ = p.sending.Wait() // whoever needed it to succeed has asked
-	}
+	_ = b.sending.Wait() // whoever needed it to succeed has asked
 }
 
 func (b *batch) empty() bool { return len(b.tables) == 0 }
@@ -88,24 +91,25 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 	defer source.close()
 
 	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts(set.Name())}
-	spill := &spill{batch: b, label: label(set)}
-	for _, f := range source.files {
+	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set)}
+	for i := range source.files {
+		f := &source.files[i]
 		c := manifest.Component{Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime}
 		if st, known, ok := durable(b.state, set, f.File); ok && reuse[st.Set(known)] {
 			c.Hash, c.List = known.Hash, known.List
 			c.Set = b.keep(st.From.Keeps[known.Set])
-			stored.Components = append(stored.Components, c)
-			continue
+		} else {
+			spill.expect(f, i)
 		}
 		stored.Components = append(stored.Components, c)
-		if err := spill.component(&f, len(stored.Components)-1); err != nil {
-			if isBucket(err) || b.ctx.Err() != nil {
-				return false, err
-			}
-			b.u.note(set, err)
-			b.result.Failed = append(b.result.Failed, Failure{set, err})
-			return false, spill.abandon()
+	}
+	if err := spill.store(); err != nil {
+		if isBucket(err) || b.ctx.Err() != nil {
+			return false, err
 		}
+		b.u.note(set, err)
+		b.result.Failed = append(b.result.Failed, Failure{set, err})
+		return false, nil // its own packs, if any went out, stay in the bucket without a name
 	}
 	b.u.note(set, nil)
 	if err := spill.finish(stored.Components); err != nil {
@@ -147,7 +151,7 @@ func (b *batch) keep(k manifest.Keep) int {
 // bundled returns the bundle, making it when something small comes for the first time.
 func (b *batch) bundled() *packSet {
 	if b.bundle == nil {
-		b.bundle = b.newPackSet()
+		b.bundle = b.newPackSet(nil)
 		b.keep(b.bundle.keep(true))
 	}
 	return b.bundle
@@ -156,10 +160,13 @@ func (b *batch) bundled() *packSet {
 // commit waits until every pack is durable and then writes the manifest (I2).
 func (b *batch) commit(kind manifest.Kind, body manifest.Body) error {
 	if b.bundle != nil {
-		if err := b.bundle.close(); err != nil {
+		if err := b.bundle.send(); err != nil {
 			return err
 		}
 		b.keeps[b.at[b.bundle.id]] = b.bundle.keep(true)
+	}
+	if err := b.sending.Wait(); err != nil {
+		return bucketError{err}
 	}
 	for _, t := range b.tables {
 		body.Tables = append(body.Tables, *t)

@@ -37,15 +37,15 @@ func (s *source) facts(name sstable.Name) manifest.Facts {
 
 // content is a whole component, nil when it is not there, too large or unreadable.
 func (s *source) content(component string) []byte {
-	for _, f := range s.files {
-		if f.Component == component && f.Size <= factsLimit {
-			b := make([]byte, f.Size)
-			if _, err := io.ReadFull(io.NewSectionReader(f.fd, 0, f.Size), b); err == nil {
-				return b
-			}
-		}
+	f := s.file(component)
+	if f == nil || f.Size > factsLimit {
+		return nil
 	}
-	return nil
+	b := make([]byte, f.Size)
+	if _, err := io.ReadFull(io.NewSectionReader(f.fd, 0, f.Size), b); err != nil {
+		return nil
+	}
+	return b
 }
 
 func shortName(class string) string { return class[strings.LastIndexByte(class, '.')+1:] }

@@ -4,35 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/manifest"
 )
 
-// packSet fills and sends the packs of one set. Packs are sent while the next is filled.
+// packSet fills and sends the packs of one set. Packs are sent while the next is filled, be it of
+// another set.
 type packSet struct {
 	b      *batch
 	id     pack.SetID
 	writer *pack.Writer
 	// lists are those added to the open pack, whose places are known once it is finished.
-	lists   []*manifest.Component
-	packs   uint32
-	bytes   int64
-	raw     int64
-	sending *errgroup.Group
-	ctx     context.Context
+	lists []*manifest.Component
+	packs uint32
+	bytes int64
+	raw   int64
 }
 
-func (b *batch) newPackSet() *packSet {
-	p := &packSet{b: b, id: pack.NewSetID()}
-	p.sending, p.ctx = errgroup.WithContext(b.ctx)
-	p.sending.SetLimit(inFlight)
-	p.writer = pack.NewWriter(p.id, 0, nil)
-	b.sets = append(b.sets, p)
-	return p
+// newPackSet begins a set whose first pack is built in buffer.
+func (b *batch) newPackSet(buffer []byte) *packSet {
+	id := pack.NewSetID()
+	return &packSet{b: b, id: id, writer: pack.NewWriter(id, 0, buffer)}
 }
 
 // add puts a frame into the open pack, after sending that when it is full.
@@ -41,7 +36,7 @@ func (p *packSet) add(f chunker.Frame) (pack.FrameRef, error) {
 		if err := p.send(); err != nil {
 			return pack.FrameRef{}, err
 		}
-		p.writer = pack.NewWriter(p.id, p.packs, nil)
+		p.writer = pack.NewWriter(p.id, p.packs, p.b.u.buffers.get())
 	}
 	return p.writer.Add(f), nil
 }
@@ -53,6 +48,7 @@ func (p *packSet) list(c *manifest.Component, label string, frames []pack.FrameR
 	p.raw += c.Size
 }
 
+// send finishes the open pack and returns when it is on its way.
 func (p *packSet) send() error {
 	object, lists, err := p.writer.Finish()
 	if err != nil {
@@ -67,22 +63,45 @@ func (p *packSet) send() error {
 	p.bytes += int64(len(object))
 	p.b.result.Puts++
 	p.b.result.Stored += int64(len(object))
-	p.sending.Go(func() error { return p.b.u.put(p.ctx, name, object) })
-	if err := context.Cause(p.ctx); err != nil {
+	p.b.sending.Go(func() error {
+		err := p.b.u.put(p.b.sendCtx, name, object)
+		if err == nil { // else a connection that was given up may still read it
+			p.b.u.buffers.put(object)
+		}
+		return err
+	})
+	if err := context.Cause(p.b.sendCtx); err != nil {
 		return bucketError{err}
 	}
 	return nil
 }
 
-// close sends the open pack and waits until all are durable.
-func (p *packSet) close() error {
-	if err := p.send(); err != nil {
-		return err
+// buffers are the objects of packs that have been sent, to be filled again: packs are too large to be
+// left to the garbage collector. It is safe for concurrent use.
+type buffers struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+// get returns an empty buffer for a whole pack that no one else has.
+func (b *buffers) get() []byte {
+	const lists = 256 << 10 // what comes after the frames
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) == 0 {
+		return make([]byte, 0, packTarget+lists)
 	}
-	if err := p.sending.Wait(); err != nil {
-		return bucketError{err}
+	last := b.free[len(b.free)-1]
+	b.free = b.free[:len(b.free)-1]
+	return last
+}
+
+func (b *buffers) put(object []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) <= inFlight && cap(object) >= packTarget { // else it was a small one, not from here
+		b.free = append(b.free, object)
 	}
-	return nil
 }
 
 func (p *packSet) keep(bundle bool) manifest.Keep {

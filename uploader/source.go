@@ -51,6 +51,16 @@ func (s *source) close() {
 	}
 }
 
+// file is one component, nil when it is not there.
+func (s *source) file(component string) *file {
+	for i := range s.files {
+		if s.files[i].Component == component {
+			return &s.files[i]
+		}
+	}
+	return nil
+}
+
 // unchanged holds when the file is still what it was and read bytes were all of it.
 func (f *file) unchanged(read int64) error {
 	if read != f.Size {

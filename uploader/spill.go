@@ -7,61 +7,109 @@ import (
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
 // spill takes the frames of one SSTable and decides where they go: it holds them back until they
 // reach ownSet, and then they go into a pack set of their own; if they never do, into the bundle.
 type spill struct {
-	batch *batch
-	label string
-	held  int
-	parts []part
-	own   *packSet
+	batch  *batch
+	source *source
+	name   sstable.Name
+	label  string
+	held   int
+	parts  []part
+	own    *packSet
 }
 
 // part is one component on its way: the frames held back, or the places of those sent.
 type part struct {
+	file      *file
 	component int // index into the SSTable's components
-	name      string
-	hash      chunker.Hash
-	size      int64
+	hasher    *chunker.Hasher
+	size      int64 // that was read
 	frames    []chunker.Frame
 	refs      []pack.FrameRef
 }
 
-// component reads f to its end.
-func (s *spill) component(f *file, index int) error {
-	s.parts = append(s.parts, part{component: index, name: f.Component})
-	p := &s.parts[len(s.parts)-1]
-	hash := chunker.NewHasher()
-	buf := s.batch.u.frame
-	for {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 {
-			hash.Write(buf[:n])
-			p.size += int64(n)
-			if err := s.frame(p, buf[:n]); err != nil {
+// expect makes component index one that is read from f.
+func (s *spill) expect(f *file, index int) {
+	s.parts = append(s.parts, part{file: f, component: index, hasher: chunker.NewHasher()})
+}
+
+// store reads all parts to their ends.
+func (s *spill) store() error {
+	if len(s.parts) == 0 {
+		return nil
+	}
+	return s.batch.u.coders.encode(s.batch.ctx, s.read, s.frame)
+}
+
+func (s *spill) read(r *reader) error {
+	for i := range s.parts {
+		p := &s.parts[i]
+		if p.file.Component == sstable.Data {
+			if err := s.data(r, p); err != nil {
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
+		if err := s.bytes(r, p); err != nil {
+			return err
+		}
+		if err := p.file.unchanged(p.size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bytes makes pieces of what is left of p.
+func (s *spill) bytes(r *reader, p *part) error {
+	for {
+		w, err := r.next(p, p.file, chunker.FrameSize)
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
 			return err
 		}
+		r.start(w, w.plain)
 	}
-	p.hash = hash.Sum()
-	return f.unchanged(p.size)
 }
 
-func (s *spill) frame(p *part, raw []byte) error {
-	f, err := s.batch.u.encoder.Encode(raw)
-	if err != nil {
-		return err
+// data makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
+// it leaves is like any other file.
+func (s *spill) data(r *reader, p *part) error {
+	list, ok := s.source.chunked(s.name)
+	if !ok {
+		return nil
 	}
-	s.batch.result.NewBytes += int64(len(raw))
+	var state chunker.RowsState
+	for {
+		ends, err := list.piece()
+		if err != nil {
+			return nil
+		}
+		n := ends[len(ends)-1]
+		w, err := r.next(p, p.file, n)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if len(w.raw) < n { // it was longer when the list was made
+			r.start(w, w.plain)
+			return nil
+		}
+		state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
+		r.start(w, w.encoder.EncodeRows)
+	}
+}
+
+func (s *spill) frame(p *part, f chunker.Frame) error {
+	s.batch.result.NewBytes += int64(f.Raw)
 	if s.own != nil {
 		ref, err := s.own.add(f)
 		p.refs = append(p.refs, ref)
@@ -72,7 +120,7 @@ func (s *spill) frame(p *part, raw []byte) error {
 	if s.held += len(f.Data); s.held < ownSet {
 		return nil
 	}
-	s.own = s.batch.newPackSet()
+	s.own = s.batch.newPackSet(s.batch.u.buffers.get())
 	for i := range s.parts {
 		if err := s.parts[i].release(s.own); err != nil {
 			return err
@@ -109,29 +157,17 @@ func (s *spill) finish(components []manifest.Component) error {
 			return err
 		}
 		c := &components[p.component]
-		c.Hash, c.Size = p.hash, p.size
-		set.list(c, s.label+"-"+p.name, p.refs)
+		c.Hash, c.Size = p.hasher.Sum(), p.size
+		set.list(c, s.label+"-"+p.file.Component, p.refs)
 	}
 	if s.own != nil {
-		if err := s.own.close(); err != nil {
+		if err := s.own.send(); err != nil {
 			return err
 		}
 		s.batch.keep(s.own.keep(false))
 	}
 	for i := range s.parts {
 		components[s.parts[i].component].Set = s.batch.at[set.id]
-	}
-	return nil
-}
-
-// abandon gives up an SSTable that could not be read to its end. Its own packs, if any went out,
-// stay in the bucket without a name.
-func (s *spill) abandon() error {
-	if s.own == nil {
-		return nil
-	}
-	if err := s.own.sending.Wait(); err != nil {
-		return bucketError{err}
 	}
 	return nil
 }

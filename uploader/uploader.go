@@ -42,6 +42,11 @@ type Uploader struct {
 	Prefix  string // "<cluster>/<host-id>/"
 	History *history.Writer
 	Level   chunker.Level
+	// Encoders is how many frames are encoded at a time, 1 when 0. Each takes up to 48 MiB of memory.
+	Encoders int
+	// CPU is how many cores the process may use on average while there is something to store, for
+	// fractions too; 0 for no bound.
+	CPU float64
 	// PartEvery is how long SSTables are stored before what there is gets committed; 0 commits only
 	// at the end.
 	PartEvery time.Duration
@@ -52,8 +57,8 @@ type Uploader struct {
 	Now      func() time.Time
 
 	// For all batches, one after the other.
-	encoder *chunker.Encoder
-	frame   []byte // raw
+	coders  *coders
+	buffers buffers
 
 	unreadable map[brokenKey]broken
 }
@@ -89,10 +94,10 @@ type Failure struct {
 // Mismatches counts frames that did not come back from the compressor as they went in, and were
 // stored uncompressed. Anything but 0 means a broken compressor or machine, and must be reported.
 func (u *Uploader) Mismatches() uint64 {
-	if u.encoder == nil {
+	if u.coders == nil {
 		return 0
 	}
-	return u.encoder.Mismatches
+	return u.coders.mismatches()
 }
 
 // Increment stores the sets of w and commits one manifest, or none when there is nothing to say.

@@ -58,7 +58,7 @@ func (n *node) openOver(b bucket.Bucket) {
 	w, err := history.OpenWriter(context.Background(), history.Reader{Bucket: b, Prefix: prefix},
 		history.Identity{Cluster: "c", HostID: "h"}, manifest.Body{}, history.WriterOptions{Now: n.tick})
 	n.must(err)
-	n.Uploader = &Uploader{Bucket: b, Prefix: prefix, History: w, Level: chunker.Fast, Now: n.tick}
+	n.Uploader = &Uploader{Bucket: b, Prefix: prefix, History: w, Level: chunker.Fast, Encoders: 2, Now: n.tick}
 }
 
 func (n *node) tick() time.Time {
@@ -399,11 +399,11 @@ func TestI6_ChangedWhileItIsRead(t *testing.T) {
 		defer src.close()
 		path := filepath.Join(n.dir, set.Rel("Data.db"))
 		n.must(change(path))
-		s := &spill{batch: b, label: "x"}
-		if err := s.component(&src.files[0], 0); !errors.Is(err, want) || isBucket(err) {
+		s := &spill{batch: b, source: src, name: set.Name(), label: "x"}
+		s.expect(&src.files[0], 0)
+		if err := s.store(); !errors.Is(err, want) || isBucket(err) {
 			t.Errorf("%s: %v, want %v", what, err, want)
 		}
-		n.must(s.abandon())
 		if names, _ := n.objects("manifests/"); len(names) != 1 {
 			t.Errorf("%s: %v", what, names)
 		}
@@ -425,7 +425,8 @@ func TestReadError(t *testing.T) {
 	n.must(err)
 	defer dir.Close()
 	s := &spill{batch: b, label: "x"}
-	if err := s.component(&file{fd: dir}, 0); !errors.Is(err, unix.EISDIR) || isBucket(err) {
+	s.expect(&file{fd: dir}, 0)
+	if err := s.store(); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}
 }
@@ -476,8 +477,8 @@ func TestGivenUpBatchLeavesNothingInFlight(t *testing.T) {
 		n := newNode(t, store)
 		b, err := n.newBatch(context.Background())
 		n.must(err)
-		p := b.newPackSet()
-		f, err := n.encoder.Encode([]byte("x"))
+		p := b.newPackSet(nil)
+		f, err := b.u.coders.all[0].Encode([]byte("x"))
 		n.must(err)
 		_, err = p.add(f)
 		n.must(err)

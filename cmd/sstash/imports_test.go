@@ -15,6 +15,7 @@ const module = "github.com/sstash/sstash/"
 // layers is the architecture: a package imports only from layers above its own line. What stands in
 // one line knows nothing of its neighbours.
 var layers = [][]string{
+	{"chunker/columns", "chunker/lz4"},
 	{"internal/sstable", "chunker", "internal/bucket", "internal/cassandra", "internal/config", "internal/schedule", "internal/status"},
 	{"internal/fileid", "internal/pack", "internal/bucket/dir", "internal/bucket/gcs"},
 	{"manifest", "watcher", "internal/bucket/bucketurl"},
@@ -42,7 +43,7 @@ var only = map[string][]string{
 	"log/slog":                                       {"internal/daemon", "cmd/sstash"},
 	"github.com/prometheus/client_golang/prometheus": {"internal/daemon"},
 	"github.com/zeebo/blake3":                        {"chunker", "internal/cassandra"},
-	"github.com/klauspost/compress/zstd":             {"chunker", "manifest"},
+	"github.com/klauspost/compress/zstd":             {"chunker", "chunker/columns", "manifest"},
 	"testing":                                        {},
 }
 

@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/sstash/sstash/internal/config"
 )
 
 // version is set by the linker; a build without it says what the module system knows.
 var version string
 
 func main() {
+	limitMemory(config.Default().Limits.Memory) // whatever the verb
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends us the hard way
 	code := execute(ctx, &app{

@@ -19,13 +19,16 @@ const (
 	ioprioWhoProcess = 1
 	ioprioClassIdle  = 3
 	ioprioClassShift = 13
+
+	// uncounted is what Go does not count as its memory: the pages of the program and of the cache.
+	uncounted = 40 << 20
 )
 
 // yield makes the process a good neighbour of the database: as many cores and as much memory as the
 // configuration admits, the CPU after others, the disk when nobody else wants it.
 func yield(l config.Limits) error {
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), int(math.Ceil(l.CPU))))
-	debug.SetMemoryLimit(int64(l.Memory))
+	limitMemory(l.Memory)
 	if l.Nice == 0 {
 		return nil
 	}
@@ -42,6 +45,9 @@ func yield(l config.Limits) error {
 	}
 	return errors.Join(errs...)
 }
+
+// limitMemory makes the garbage collector work harder rather than let the process take more.
+func limitMemory(n config.Bytes) { debug.SetMemoryLimit(int64(n) - uncounted) }
 
 func lower(tid, niceness int) error {
 	// The system call answers 20 - nice.

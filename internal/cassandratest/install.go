@@ -16,17 +16,23 @@ var installFiles embed.FS
 // Jars returns the directory of Cassandra's jars and the path of a Java 17, in
 // the cache that install.sh fills and that $SSTASH_TEST_CACHE may place. It runs
 // install.sh if they aren't there.
-func Jars(ctx context.Context) (lib, java string, err error) {
+func Jars(ctx context.Context) (lib, java string, err error) { return installed(ctx, "lib") }
+
+// LZ4Jars is Jars for the LZ4 libraries of all Cassandras: the directory holds
+// lz4-1.2.0.jar, lz4-1.3.0.jar, lz4-java-1.8.0.jar and lz4-java-1.10.1.jar.
+func LZ4Jars(ctx context.Context) (dir, java string, err error) { return installed(ctx, "lz4") }
+
+func installed(ctx context.Context, name string) (dir, java string, err error) {
 	root, err := cacheRoot()
 	if err != nil {
 		return "", "", fmt.Errorf("locate test cache: %w", err)
 	}
-	lib = filepath.Join(root, "cassandra-5.0.8", "lib")
+	dir = filepath.Join(root, "cassandra-5.0.8", name)
 	java = filepath.Join(root, "cassandra-5.0.8", "jdk", "bin", "java")
-	if !exists(lib) || !exists(java) {
+	if !exists(dir) || !exists(java) {
 		err = install(ctx, root)
 	}
-	return lib, java, err
+	return dir, java, err
 }
 
 func cacheRoot() (string, error) {

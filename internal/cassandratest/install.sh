@@ -1,11 +1,12 @@
 #!/bin/sh
 # Puts what a Cassandra 5.0.8 needs into the test cache: lib/ with its jars and
-# jdk, a link to a JDK 17. Prints nothing when that is there already; may be
-# interrupted, and run by several processes at once.
+# jdk, a link to a JDK 17; and lz4/, the lz4-java of all Cassandras. Prints nothing
+# when that is there already; may be interrupted, and run by several processes at
+# once.
 set -eu
 
 cache=${SSTASH_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sstash}/cassandra-5.0.8
-[ -d "$cache/lib" ] && [ -x "$cache/jdk/bin/java" ] && exit 0
+[ -d "$cache/lib" ] && [ -d "$cache/lz4" ] && [ -x "$cache/jdk/bin/java" ] && exit 0
 
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$cache"
@@ -34,7 +35,7 @@ jdk17() {
 
 missing=
 jdk17 >/dev/null || missing=openjdk-17-jdk-headless
-[ -d "$cache/lib" ] || command -v mvn >/dev/null || missing="$missing maven"
+[ -d "$cache/lib" ] && [ -d "$cache/lz4" ] || command -v mvn >/dev/null || missing="$missing maven"
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 		echo "install.sh: Cassandra for the tests needs:" $missing >&2
@@ -51,12 +52,19 @@ home=$(jdk17) || {
 	exit 1
 }
 ln -sfn "$home" "$cache/jdk"
-if [ ! -d "$cache/lib" ]; then
-	rm -rf "$cache"/lib.??????
-	new=$(mktemp -d "$cache/lib.XXXXXX")
+
+# jars DIRECTORY GOAL...: has Maven fill the directory, unless it is there.
+jars() {
+	[ -d "$cache/$1" ] && return
+	rm -rf "$cache/$1".??????
+	new=$(mktemp -d "$cache/$1.XXXXXX")
 	trap 'rm -rf "$new"' EXIT
-	quietly env JAVA_HOME="$cache/jdk" mvn -B -q -f "$here/pom.xml" dependency:copy-dependencies \
-		-DincludeScope=runtime -DoutputDirectory="$new"
+	to=$cache/$1
+	shift
+	quietly env JAVA_HOME="$cache/jdk" mvn -B -q -f "$here/pom.xml" "$@" -DoutputDirectory="$new"
 	chmod 755 "$new"
-	mv -T "$new" "$cache/lib"
-fi
+	mv -T "$new" "$to"
+}
+
+jars lib dependency:copy-dependencies -DincludeScope=runtime
+jars lz4 dependency:copy

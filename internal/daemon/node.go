@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -107,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
 		Uploader: &uploader.Uploader{
 			Bucket: b, Prefix: prefix, History: w, Level: level, PartEvery: c.CommitEvery,
-			Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
+			CPU: c.Limits.CPU, Encoders: encoders(c.Limits), Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
 		},
 		Snapshots: Snapshots(c),
 		Prune:     c.Links == config.LinksPrune,
@@ -200,6 +202,14 @@ func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, 
 		schema.Statements = append(schema.Statements, o.Statements...)
 	}
 	return node, schema, nil
+}
+
+// encoders is how many frames are encoded at a time: on as many cores as l admits, as long as there is
+// memory for them beside that for packs.
+func encoders(l config.Limits) int {
+	const each, others = 48 << 20, 112 << 20
+	cores := min(int(math.Ceil(l.CPU)), runtime.NumCPU())
+	return max(1, min(cores, int((l.Memory-others)/each)))
 }
 
 func limiter(perSecond config.Bytes) *rate.Limiter {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -30,10 +31,21 @@ type target struct {
 
 // fetcher reads frames. Its methods may be used concurrently.
 type fetcher struct {
-	bucket  bucket.Bucket
-	prefix  string
-	gets    int // at a time
-	fetched atomic.Int64
+	bucket   bucket.Bucket
+	prefix   string
+	gets     int // at a time
+	decoders chan *chunker.Decoder
+	fetched  atomic.Int64
+}
+
+// newFetcher returns a fetcher that decodes on all cores: more decoders would only take memory.
+func newFetcher(b bucket.Bucket, prefix string, gets int) *fetcher {
+	n := min(gets, runtime.GOMAXPROCS(0))
+	f := &fetcher{bucket: b, prefix: prefix, gets: gets, decoders: make(chan *chunker.Decoder, n)}
+	for range n {
+		f.decoders <- chunker.NewDecoder()
+	}
+	return f
 }
 
 // parcel is the content of one frame, or of an empty file; or err, which is damage in object.
@@ -47,10 +59,7 @@ type parcel struct {
 }
 
 // slot is what one GET needs. There are as many as GETs at a time, so they bound the memory.
-type slot struct {
-	decoder *chunker.Decoder
-	raw     []byte
-}
+type slot struct{ raw []byte }
 
 // job is a request on its way, or parcels that need none.
 type job struct {
@@ -67,7 +76,7 @@ func (f *fetcher) each(ctx context.Context, targets []*target, fn func(parcel) e
 	jobs := make(chan *job, f.gets)
 	slots := make(chan *slot, f.gets)
 	for range f.gets {
-		slots <- &slot{decoder: chunker.NewDecoder()}
+		slots <- &slot{}
 	}
 	start := func(r request, ready []parcel) error {
 		j := &job{done: make(chan struct{}), parcels: ready}
@@ -220,6 +229,8 @@ func (f *fetcher) frames(ctx context.Context, r request, s *slot) ([]parcel, err
 	if err != nil && !isDamage(err) {
 		return nil, err
 	}
+	decoder := <-f.decoders
+	defer func() { f.decoders <- decoder }()
 	parcels := make([]parcel, 0, len(r.pieces))
 	s.raw = slices.Grow(s.raw[:0], int(r.raw)) // so that it stays where it is
 	for _, p := range r.pieces {
@@ -230,7 +241,7 @@ func (f *fetcher) frames(ctx context.Context, r request, s *slot) ([]parcel, err
 			if err != nil {
 				return err
 			}
-			s.raw, err = s.decoder.Decode(s.raw, frame)
+			s.raw, err = decoder.Decode(s.raw, frame)
 			return err
 		})
 		if damage != nil && !isDamage(damage) {

@@ -15,7 +15,8 @@ import (
 // Stager restores to a directory.
 type Stager struct {
 	Bucket bucket.Bucket
-	// Gets is how many GETs run at a time, 6 when 0. Each takes up to 8 MiB of memory.
+	// Gets is how many GETs run at a time, 6 when 0. Each takes up to 8 MiB of memory, and
+	// 20 MiB for each of the cores.
 	Gets int
 	// FileMode is the mode of files, 0640 when 0; directories get it with x where r is. Owner is who
 	// they will belong to, nil for whoever we are; only root may give files away. A database that
@@ -125,7 +126,7 @@ func (f *filling) fill(ctx context.Context, targets []*target) error {
 	if gets < 1 {
 		gets = 6
 	}
-	from := &fetcher{bucket: f.Bucket, prefix: f.plan.Prefix, gets: gets}
+	from := newFetcher(f.Bucket, f.plan.Prefix, gets)
 	before := f.report.BytesFetched
 	to := &placer{
 		root: f.dir.root, journal: f.dir.journal, owner: f.Owner, mode: f.mode(),

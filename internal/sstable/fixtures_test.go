@@ -1,6 +1,7 @@
 package sstable_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -149,6 +150,10 @@ func (s set) checkStats(t *testing.T, hosts map[string]int) {
 	future := time.Unix(9999999999, 0)
 	if last := time.UnixMicro(st.MaxTimestamp); last.After(info.ModTime().Add(time.Second)) && !last.Equal(future) {
 		t.Errorf("%s: last write %s, file of %s", s, last, info.ModTime())
+	}
+	header, ok := sstable.SerializationHeader(s.name, s.read(t, sstable.Statistics))
+	if ok != (s.name.Version != "ka") || ok && !bytes.Contains(header, []byte("org.apache.cassandra.db.marshal.")) {
+		t.Errorf("%s: serialization header %q, %v", s, header, ok)
 	}
 	if s.name.Version != "ka" && st.Rows == 0 && st.MaxDeletion == sstable.NoDeletion && st.MinDeletion == sstable.NoDeletion {
 		t.Errorf("%s: neither rows nor deletions", s)

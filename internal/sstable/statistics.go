@@ -31,6 +31,7 @@ const NoDeletion = math.MaxInt64
 const (
 	partValidation = 0
 	partStats      = 2
+	partHeader     = 3
 )
 
 // ParseStats reads a Statistics.db as Cassandra 2.1 and later write it
@@ -62,6 +63,15 @@ func ParseStats(n Name, b []byte) (Stats, bool) {
 		return Stats{Partitioner: partitioner}, false
 	}
 	return s, true
+}
+
+// SerializationHeader is the part of a Statistics.db that says how the rows of Data.db
+// are written (Cassandra SerializationHeader.Serializer, 3.0+). It answers false if the
+// file is damaged or the version has no such part. The header shares memory with b.
+func SerializationHeader(n Name, b []byte) ([]byte, bool) {
+	parts, ok := statisticsParts(n, b)
+	header := parts[partHeader]
+	return header, ok && n.since("ma") && len(header) > 0
 }
 
 // statisticsParts gives the parts by type, without their checksums.

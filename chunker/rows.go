@@ -1,0 +1,212 @@
+package chunker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/sstash/sstash/chunker/columns"
+	"github.com/sstash/sstash/chunker/lz4"
+)
+
+// Rows is a Data.db that Cassandra compressed with LZ4. Its rows shrink more without LZ4, and more
+// still when their columns lie apart.
+type Rows struct {
+	Length    int  // bytes of rows in a chunk, except in the last ones
+	MaxStored int  // a chunk of at least as many bytes, without its checksum, is not compressed (min_compress_ratio, 4.0+)
+	Adler32   bool // checksums are Adler-32 (before 3.0), else CRC-32
+	// Schema is what the grammar of the rows depends on; nil leaves columns together.
+	Schema *columns.Schema
+}
+
+// A Piece is a run of whole chunks of a Data.db: what goes into one frame.
+type Piece struct {
+	Raw  []byte // 1 to MaxRaw bytes
+	Ends []int  // where each chunk ends in Raw, with its checksum
+}
+
+// RowsState is what the pieces before have told of the next one. The zero value is the beginning of a
+// Data.db. States are values.
+type RowsState struct {
+	class   lz4.Class // 0 until the first chunks have told
+	kept    bool      // chunks are kept as they are: no class makes them
+	lost    bool      // rows are no longer split: the grammar broke
+	grammar columns.State
+}
+
+const (
+	// RowsSize is how many bytes of rows the chunks of a piece should have at most.
+	RowsSize = 4 << 20
+)
+
+// piece is one that was opened.
+type piece struct {
+	Piece
+	chunks    chunks
+	transform Transform // None: there are no rows to be had
+}
+
+// OpenRows takes the rows out of p, and returns the state in which the piece after p begins: that may
+// be opened by another Encoder meanwhile. A level of Fast leaves them in their chunks.
+func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
+	e.piece = piece{Piece: p}
+	if e.level == Fast || s.kept {
+		s.kept = true
+		return s
+	}
+	c, ok := e.inflate(p, of)
+	if !ok {
+		s.lost = true // where the grammar goes on is unknown
+		return s
+	}
+	if s.class == 0 {
+		s.class = e.classOf(p, c)
+	}
+	if s.kept = s.class == 0; s.kept {
+		return s
+	}
+	c.class = s.class
+	e.piece.chunks, e.piece.transform = c, Unchunked
+	if of.Schema == nil || s.lost {
+		return s
+	}
+	var err error
+	if s.grammar, err = e.columns.Split(e.rows, of.Schema, s.grammar); err != nil {
+		s.lost = true
+		return s
+	}
+	e.piece.transform = Columns
+	return s
+}
+
+// EncodeRows makes the frame of the piece that was opened last, once. The rest is as with Encode.
+// Chunks that can't be made again from their rows are kept as they are.
+func (e *Encoder) EncodeRows() (Frame, error) {
+	p := &e.piece
+	if p.transform == None {
+		return e.Encode(p.Raw)
+	}
+	plain, err := stored(p.Raw)
+	if err != nil {
+		return Frame{}, err
+	}
+	e.packed = slices.Grow(e.packed[:0], len(p.Raw)+1024)
+	e.packed = p.chunks.appendTo(e.packed)
+	head := len(e.packed)
+	f := plain
+	f.Transform = p.transform
+	if p.transform == Columns {
+		e.packed = e.columns.Append(e.packed)
+	} else {
+		f.Codec = Zstd
+		e.packed = e.compress(e.rows, e.packed)
+	}
+	if f.Data = e.packed; !small(f) {
+		return plain, nil // nor would zstd shrink what LZ4 has made of them
+	}
+	if e.comesBack(p.Raw, f) {
+		return f, nil
+	}
+	kept := e.keep()
+	f.Data = slices.Concat(p.chunks.appendTo(nil), e.packed[head:], kept)
+	if small(f) {
+		if e.comesBack(p.Raw, f) {
+			return f, nil
+		}
+		e.Mismatches++
+	}
+	return e.Encode(p.Raw)
+}
+
+// keep marks the chunks of the open piece that can't be made again, and returns them, one after the
+// other.
+func (e *Encoder) keep() (kept []byte) {
+	p := &e.piece
+	var odd []oddChunk
+	at := 0
+	for o, rows := range p.chunks.each(e.rows) {
+		chunk := p.Raw[at:p.Ends[o.index]]
+		at += len(chunk)
+		if !e.makes(&p.chunks, chunk, rows, o.kind) {
+			o.kind, o.kept = oddKept, len(chunk)
+			kept = append(kept, chunk...)
+		}
+		if o.kind != oddLength || o.rows != p.chunks.length {
+			odd = append(odd, o)
+		}
+	}
+	p.chunks.odd = odd
+	return kept
+}
+
+// inflate puts the rows of all chunks into e.rows.
+func (e *Encoder) inflate(p Piece, of Rows) (chunks, bool) {
+	e.rows = e.rows[:0]
+	c := chunks{adler: of.Adler32, length: of.Length, count: len(p.Ends)}
+	if of.Length < 1 || of.Length > maxRows || c.count > maxChunks || len(p.Raw) > MaxRaw {
+		return chunks{}, false
+	}
+	at := 0
+	for i, end := range p.Ends {
+		if end < at+chunkCheck || end > len(p.Raw) {
+			return chunks{}, false
+		}
+		n, kind, ok := e.inflateChunk(p.Raw[at:end], of)
+		if !ok || len(e.rows) > maxRows {
+			return chunks{}, false
+		}
+		if kind != oddLength || n != c.length {
+			c.odd = append(c.odd, oddChunk{index: i, kind: kind, rows: n})
+		}
+		at = end
+	}
+	return c, at == len(p.Raw)
+}
+
+// inflateChunk appends the rows of a chunk to e.rows.
+func (e *Encoder) inflateChunk(chunk []byte, of Rows) (n int, kind oddKind, ok bool) {
+	body := len(chunk) - chunkCheck
+	if body >= of.MaxStored {
+		n = min(body, of.Length) // a last one that is shorter is filled up with zeros
+		e.rows = append(e.rows, chunk[:n]...)
+		return n, oddBare, true
+	}
+	if body < chunkHead {
+		return 0, 0, false
+	}
+	length := binary.LittleEndian.Uint32(chunk)
+	if int64(length) > int64(of.Length) {
+		return 0, 0, false
+	}
+	var err error
+	e.rows, err = lz4.Decode(e.rows, chunk[chunkHead:body], int(length))
+	return int(length), oddLength, err == nil
+}
+
+// classOf finds the class that makes the chunks of a file's first piece, or most of them: 0 if none makes
+// half of them. Classes B and C make 9 chunks out of 10 alike, so it takes many to tell them apart.
+func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
+	best := (c.count+1)/2 - 1
+	for _, c.class = range []lz4.Class{lz4.C, lz4.B, lz4.A} {
+		made, at := 0, 0
+		for o, rows := range c.each(e.rows) {
+			if e.makes(&c, p.Raw[at:p.Ends[o.index]], rows, o.kind) {
+				made++
+			}
+			at = p.Ends[o.index]
+		}
+		if made > best {
+			best, found = made, c.class
+		}
+		if made == c.count {
+			break
+		}
+	}
+	return found
+}
+
+// makes tells whether chunk is what is made of its rows.
+func (e *Encoder) makes(c *chunks, chunk, rows []byte, kind oddKind) bool {
+	e.chunk = c.chunk(e.chunk[:0], rows, kind, &e.lz4)
+	return bytes.Equal(e.chunk, chunk)
+}
