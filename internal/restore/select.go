@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sstash/sstash/internal/history"
@@ -68,16 +66,12 @@ func Select(ctx context.Context, r *history.Reader, sel Selector) (*manifest.Sta
 // entries lists the numbers of all entries. A list, because what was collected leaves holes.
 func entries(ctx context.Context, r *history.Reader) ([]uint64, error) {
 	var seqs []uint64
-	for o, err := range r.Bucket.List(ctx, r.Prefix+"manifests/", "") {
+	for e, err := range r.Entries(ctx, 0) {
 		if err != nil {
-			return nil, fmt.Errorf("list manifests: %w", err)
+			return nil, err
 		}
-		seq, err := strconv.ParseUint(o.Name[strings.LastIndexByte(o.Name, '/')+1:], 10, 64)
-		if err == nil && history.Name(r.Prefix, seq) == o.Name {
-			seqs = append(seqs, seq)
-		}
+		seqs = append(seqs, e.Seq)
 	}
-	slices.Sort(seqs)
 	return seqs, nil
 }
 
