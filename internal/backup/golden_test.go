@@ -49,6 +49,7 @@ put manifests/0000000004
 --
 get manifests/0000000004
 list manifests/
+list manifests/
 put manifests/0000000005
 --
 put manifests/0000000006
