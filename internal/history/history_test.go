@@ -91,7 +91,7 @@ func TestI4_WhoOpenedLastGoesOn(t *testing.T) {
 	}
 }
 
-// busy lets another writer commit right before a Put, a few times.
+// busy lets another writer commit right before a Put, so many times.
 type busy struct {
 	bucket.Bucket
 	times  int
@@ -109,7 +109,7 @@ func (b *busy) Put(ctx context.Context, name string, data []byte) error {
 func TestI4_BusyWriterKeepsNobodyOut(t *testing.T) {
 	b := newDir(t)
 	first := openWriter(t, b, nil)
-	second := openWriter(t, &busy{Bucket: b, times: 3, commit: func() {
+	second := openWriter(t, &busy{Bucket: b, times: 30, commit: func() {
 		if err := commit(first); err != nil {
 			t.Error(err)
 		}
@@ -120,8 +120,8 @@ func TestI4_BusyWriterKeepsNobodyOut(t *testing.T) {
 	if err := commit(second); err != nil {
 		t.Errorf("the second writer: %v", err)
 	}
-	if n := seqs(t, b); n != 6 {
-		t.Errorf("%d entries, want two opens and four increments", n)
+	if n := seqs(t, b); n != 33 {
+		t.Errorf("%d entries, want two opens and 31 increments", n)
 	}
 }
 

@@ -146,6 +146,30 @@ func TestStartOverBehindAHole(t *testing.T) {
 	openWriter(t, b, c)
 }
 
+// Nor does the one that the old writer, which knows of no hole, still writes meanwhile.
+func TestStartOverBesideABusyWriter(t *testing.T) {
+	b := &buckettest.Memory{}
+	old := openWriter(t, b, nil)
+	for range 3 {
+		if err := commit(old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(t, b, Name(prefix, 2), nil)
+	w, err := startOver(&busy{Bucket: b, times: 2, commit: func() {
+		if err := commit(old); err != nil {
+			t.Error(err)
+		}
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := w.State(); s.Seq() != 7 || s.Base() != 7 {
+		t.Errorf("begins anew at %d with base %d, want 7", s.Seq(), s.Base())
+	}
+	openWriter(t, b, nil)
+}
+
 // The newest entry is another one than this machine wrote, of the same length.
 func TestI5_ReplacedNewestEntry(t *testing.T) {
 	now := func() time.Time { return time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC) }

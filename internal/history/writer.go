@@ -47,16 +47,56 @@ type WriterOptions struct {
 // that opened earlier finds its next number taken. open is what the entry says. Where another one
 // commits while we read, we read what it wrote and try again: who opens last goes on.
 func OpenWriter(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
-	const tries = 10
+	w, err := read(ctx, r, id, o)
+	if err != nil {
+		return nil, err
+	}
+	const tries = 100
 	for n := 1; ; n++ {
-		w, err := openOnce(ctx, r, id, open, o)
-		if n == tries || !errors.Is(err, ErrFenced) {
-			return w, err
+		err := w.open(ctx, open)
+		if err == nil {
+			return w, nil
+		}
+		if n < tries && errors.Is(err, ErrFenced) {
+			err = w.catchUp(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open the history: %w", err)
 		}
 	}
 }
 
-func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o WriterOptions) (*Writer, error) {
+// open writes the entry that makes w the writer.
+func (w *Writer) open(ctx context.Context, open manifest.Body) error {
+	open.AsOf = w.now().UTC()
+	w.ahead = 0
+	if prev := w.state.Newest(); prev != nil {
+		w.ahead = max(0, prev.Time.Sub(open.AsOf))
+	}
+	_, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open})
+	return err
+}
+
+// catchUp reads what another writer has committed since.
+func (w *Writer) catchUp(ctx context.Context) error {
+	w.doubt = nil // it took place nowhere: another entry has its number
+	next := w.state.Seq() + 1
+	if w.state.Newest() == nil && next > 1 { // we start over behind whatever there is
+		w.state = manifest.NewStateAfter(next)
+		return nil
+	}
+	m, err := w.reader.Manifest(ctx, next)
+	if err != nil {
+		return err
+	}
+	if err := w.state.Apply(m); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrDamaged)
+	}
+	return nil
+}
+
+// read makes a writer that knows the history, and is not in it yet.
+func read(ctx context.Context, r Reader, id Identity, o WriterOptions) (*Writer, error) {
 	w := &Writer{reader: r, id: id, now: o.Now, nonce: newNonce(), state: manifest.NewState()}
 	known, err := r.verifyCache(ctx, o.StartOver)
 	if err != nil {
@@ -81,13 +121,6 @@ func openOnce(ctx context.Context, r Reader, id Identity, open manifest.Body, o 
 		if err != nil {
 			return nil, err
 		}
-	}
-	open.AsOf = o.Now().UTC()
-	if prev := w.state.Newest(); prev != nil {
-		w.ahead = max(0, prev.Time.Sub(open.AsOf))
-	}
-	if _, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open}); err != nil {
-		return nil, fmt.Errorf("open the history: %w", err)
 	}
 	return w, nil
 }
