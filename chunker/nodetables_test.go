@@ -63,7 +63,7 @@ func columnsTable(n int) nodeTable {
 		create += fmt.Sprintf(", v%d %s", i, []string{"int", "text", "bigint"}[i%3])
 	}
 	return nodeTable{name: fmt.Sprintf("n%d", n), create: create + ")", rows: 10 + 2000/n,
-		write: func(r *rand.Rand, table string, i int) string {
+		write: func(r *rand.Rand, table string, _ int) string {
 			names, values := "p", fmt.Sprint(r.IntN(5000))
 			odds := r.IntN(5) // of 4, that a column is there
 			for i := range n {
@@ -114,7 +114,7 @@ var deletions = nodeTable{name: "deletions", create: "(p int, c int, d text, v t
 
 // widePartition is one partition of some MB, and some beside it.
 var widePartition = nodeTable{name: "wide", create: "(p text, c timeuuid, v text, n double, PRIMARY KEY (p, c)) WITH CLUSTERING ORDER BY (c DESC)", rows: 2000,
-	write: func(r *rand.Rand, table string, i int) string {
+	write: func(r *rand.Rand, table string, _ int) string {
 		return insert(table, "p, c, v, n", "'%s', now(), '%s', %g", pick(r, "one", "one", "one", "other "+words(r, 40)), words(r, 200), r.NormFloat64())
 	}}
 
@@ -150,7 +150,7 @@ var collections = nodeTable{name: "collections", create: "(p int PRIMARY KEY, l 
 	}}
 
 var counters = nodeTable{name: "counters", create: "(p int, c text, n counter, m counter, PRIMARY KEY (p, c))", rows: 300, counts: true,
-	write: func(r *rand.Rand, table string, i int) string {
+	write: func(r *rand.Rand, table string, _ int) string {
 		if r.IntN(20) == 0 {
 			return fmt.Sprintf("DELETE FROM %s WHERE p = %d", table, r.IntN(30))
 		}

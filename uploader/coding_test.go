@@ -42,7 +42,7 @@ func TestFramesComeInOrder(t *testing.T) {
 		}
 		var got []byte
 		d := chunker.NewDecoder()
-		err = c.encode(t.Context(), pieces(content, readErr), func(p *part, f chunker.Frame) (err error) {
+		err = c.encode(t.Context(), pieces(content, readErr), func(_ *part, f chunker.Frame) (err error) {
 			got, err = d.Decode(got, f)
 			return err
 		})

@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -132,7 +133,7 @@ func (e *Encoder) resume(w *walker, data []byte, s State) (head int, first State
 		switch {
 		case w.err == nil:
 			w.end = int64(w.pos)
-		case w.err != errShort:
+		case !errors.Is(w.err, errShort):
 			return 0, State{}, w.err
 		case w.end == 0 && len(e.item) > maxPending:
 			return 0, State{}, ErrGrammar
@@ -165,7 +166,7 @@ func (e *Encoder) walk(w *walker, data []byte, s State) (next State, tail int, e
 	case w.err == nil:
 		s.place, s.previous = w.place, w.previous
 		return s, 0, nil
-	case w.err != errShort:
+	case !errors.Is(w.err, errShort):
 		return State{}, 0, w.err
 	}
 	tail = len(data) - at

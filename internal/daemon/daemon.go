@@ -59,7 +59,7 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	s.board = newBoard(s.Node)
 	s.metrics = newMetrics(s.board)
-	defer s.serve()()
+	defer s.serve()() //nolint:contextcheck // it answers until the service has ended, whatever ended it
 	defer s.flushing.Wait()
 	var err error
 	if s.watch, err = watcher.New(s.Node.DataDirs); err != nil {

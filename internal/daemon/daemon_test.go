@@ -44,7 +44,7 @@ func copied(t *testing.T) config.Config {
 }
 
 // run starts the service and returns how it ends.
-func run(t *testing.T, ctx context.Context, c config.Config, log io.Writer) <-chan error {
+func run(ctx context.Context, t *testing.T, c config.Config, log io.Writer) <-chan error {
 	t.Helper()
 	n, err := Open(ctx, Options{Config: c, Version: "test", Listen: true})
 	if err != nil {
@@ -98,7 +98,7 @@ func until(t *testing.T, c config.Config, want func(status.Status) bool) status.
 func TestServiceCoversAndSaysSo(t *testing.T) {
 	c := copied(t)
 	ctx, stop := context.WithCancel(context.Background())
-	done := run(t, ctx, c, io.Discard)
+	done := run(ctx, t, c, io.Discard)
 	st := until(t, c, func(s status.Status) bool { return s.OK && s.LinksBytes == 0 })
 	if st.QueueFiles != 0 || st.BucketBytes == 0 || st.Seq < 3 || st.CoveredUntil.IsZero() {
 		t.Errorf("status %+v", st)
@@ -126,7 +126,7 @@ func TestI4_ServiceStopsWhenAnotherTakesOver(t *testing.T) {
 	c.Links = config.LinksOff // or the second would not begin here
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	done := run(t, ctx, c, io.Discard)
+	done := run(ctx, t, c, io.Discard)
 	until(t, c, func(s status.Status) bool { return s.OK })
 	other := c
 	other.State, other.Listen = filepath.Join(t.TempDir(), "clone"), ""
@@ -172,7 +172,7 @@ func TestCommitsKeepTheirDistance(t *testing.T) {
 	c.CommitEvery, c.Watch.Settle, c.Watch.Rescan = 2*time.Second, 50*time.Millisecond, time.Hour
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	done := run(t, ctx, c, io.Discard)
+	done := run(ctx, t, c, io.Discard)
 	first := until(t, c, func(s status.Status) bool { return s.Seq > 1 }).Seq
 	for n := range 1000 {
 		linkAs(t, c, fmt.Sprintf("nb-%d-big-", 9000+n))
