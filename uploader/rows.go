@@ -17,7 +17,7 @@ const lz4Compressor = "LZ4Compressor"
 
 // chunked tells how the chunks of an SSTable's Data.db can be undone; false when they can't: then it is
 // stored like any other file.
-func (s *source) chunked(name sstable.Name) (c chunkList, ok bool) {
+func (s *source) chunked(name sstable.Name) (chunkList, bool) {
 	info, data := s.file(sstable.CompressionInfo), s.file(sstable.Data)
 	if info == nil || data == nil {
 		return chunkList{}, false
@@ -28,13 +28,14 @@ func (s *source) chunked(name sstable.Name) (c chunkList, ok bool) {
 		return chunkList{}, false
 	}
 	from, at, err := sstable.ParseCompressionHead(name, head)
-	ok = err == nil && from.Compressor == lz4Compressor && from.Options["lz4_compressor_type"] != "high" &&
-		from.ChunkLength <= chunker.RowsSize && from.Chunks > 0
-	c = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{
+	if err != nil || from.Compressor != lz4Compressor || from.Options["lz4_compressor_type"] == "high" ||
+		from.ChunkLength > chunker.RowsSize || from.Chunks <= 0 {
+		return chunkList{}, false
+	}
+	return chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{
 		Length: int(from.ChunkLength), MaxStored: int(min(from.MaxCompressedLength, math.MaxInt32)),
 		Adler32: name.Version < "ma" && name.Format == "big", Schema: s.schema(name),
-	}}
-	return c, ok
+	}}, true
 }
 
 // schema is what the grammar of the rows depends on, nil when it is not known.

@@ -38,8 +38,8 @@ type Service struct {
 	lastCommit time.Time
 	checked    time.Time // that the history is still all there
 	failures   int       // in a row
-	flushing   sync.WaitGroup
-	flushes    atomic.Int32 // going on
+	flushing   atomic.Bool
+	background sync.WaitGroup // of the flush
 }
 
 const (
@@ -47,11 +47,11 @@ const (
 	retryMax = 2 * time.Minute
 	// fullRetry is the pause after a snapshot that failed. Increments go on meanwhile.
 	fullRetry = 5 * time.Minute
+	// existsRetry is the pause after one whose tag was taken meanwhile.
+	existsRetry = 10 * time.Second
 	// checkEvery is how often the service looks whether somebody has removed entries of its history:
 	// with them, what was unlinked is lost. It costs one listing.
 	checkEvery = time.Hour
-	// existsRetry is the pause after one whose tag was taken meanwhile.
-	existsRetry = 10 * time.Second
 )
 
 // Run backs the node up until ctx ends. It returns nil then, and an error only for what going on
@@ -60,7 +60,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.board = newBoard(s.Node)
 	s.metrics = newMetrics(s.board)
 	defer s.serve()() //nolint:contextcheck // it answers until the service has ended, whatever ended it
-	defer s.flushing.Wait()
+	defer s.background.Wait()
 	var err error
 	if s.watch, err = watcher.New(s.Node.DataDirs); err != nil {
 		s.Log.Warn("no file events, polling only", "error", err)
@@ -164,12 +164,12 @@ func (s *Service) flushesDue() bool { return s.Snapshots != nil && s.Config.Flus
 // flush lets the database flush beside the passes: one that hangs does not hold them up. What it
 // writes makes an event.
 func (s *Service) flush(ctx context.Context) {
-	if !s.flushes.CompareAndSwap(0, 1) {
+	if !s.flushing.CompareAndSwap(false, true) {
 		s.Log.Warn("the database is still at the flush before: recent writes wait for it")
 		return
 	}
-	s.flushing.Go(func() {
-		defer s.flushes.Store(0)
+	s.background.Go(func() {
+		defer s.flushing.Store(false)
 		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil && ctx.Err() == nil {
 			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
 		}
