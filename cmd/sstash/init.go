@@ -28,6 +28,8 @@ type initVerb struct {
 	node  node // as far as it is known
 	force bool
 	notes []string // what could not be found out
+	// owner is whose the data are, as whom the service runs; nil when that is us, or can't be told.
+	owner *unix.Stat_t
 }
 
 // initDoc is what `init --json` prints.
@@ -88,8 +90,8 @@ func (v *initVerb) run(ctx context.Context, _ []string) error {
 	if err := check.Validate(); err != nil {
 		return usage(err)
 	}
-	settings := v.look(ctx)
-	if err := v.write(path, settings); err != nil {
+	v.findOwner(v.look(ctx))
+	if err := v.write(path); err != nil {
 		return err
 	}
 	v.configFile = path
@@ -123,13 +125,13 @@ func (v *initVerb) look(ctx context.Context) cassandra.Settings {
 		f.YAML = v.findYAML()
 	}
 	if f.YAML == "" {
-		v.note("no cassandra.yaml found: fill in cassandra.yaml")
+		v.note("no cassandra.yaml found: fill in its path, key cassandra.yaml")
 	}
 	if len(f.Nodetool) == 0 {
 		f.Nodetool = v.findNodetool()
 	}
 	if len(f.Nodetool) == 0 {
-		v.note("no nodetool found: fill in cassandra.nodetool")
+		v.note("no nodetool found: fill in key cassandra.nodetool")
 	}
 	if f.YAML == "" {
 		return cassandra.Settings{}
@@ -141,7 +143,7 @@ func (v *initVerb) look(ctx context.Context) cassandra.Settings {
 	}
 	if f.CQL == "" {
 		if f.CQL, err = s.CQLAddress(); err != nil {
-			v.note("%v: fill in cassandra.cql", err)
+			v.note("%v: fill in key cassandra.cql", err)
 		}
 	}
 	v.ask(ctx)
@@ -209,8 +211,23 @@ func (v *initVerb) findNodetool() []string {
 	return nil
 }
 
+// findOwner learns as whom the service will run, where root makes what it needs.
+func (v *initVerb) findOwner(s cassandra.Settings) {
+	if os.Geteuid() != 0 || len(s.DataDirectories) == 0 {
+		return
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.DataDirectories[0], &st); err != nil {
+		v.note("who owns the data: %v", err)
+		return
+	}
+	if st.Uid != 0 {
+		v.owner = &st
+	}
+}
+
 // write writes the configuration whole, for whoever owns the data to read.
-func (v *initVerb) write(path string, s cassandra.Settings) error {
+func (v *initVerb) write(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
@@ -224,49 +241,49 @@ func (v *initVerb) write(path string, s cassandra.Settings) error {
 	if err := os.Rename(temp, path); err != nil {
 		return fmt.Errorf("write configuration: %w", err)
 	}
-	v.share(path, s)
+	if v.owner == nil {
+		return nil
+	}
+	if err := os.Chown(path, -1, int(v.owner.Gid)); err != nil {
+		return fmt.Errorf("let the data's owner read the configuration: %w", err)
+	}
+	if path != config.DefaultPath {
+		return nil
+	}
+	state := config.Default().State
+	if err := errors.Join(os.MkdirAll(state, 0o750), os.Chown(state, int(v.owner.Uid), int(v.owner.Gid))); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
 	return nil
 }
 
-// share gives what root makes to the owner of the data, as whom the service runs: the configuration to
-// read, and, for the one that is installed, the state directory to write.
-func (v *initVerb) share(path string, s cassandra.Settings) {
-	if os.Geteuid() != 0 || len(s.DataDirectories) == 0 {
-		return
-	}
-	var st unix.Stat_t
-	err := unix.Stat(s.DataDirectories[0], &st)
-	if err == nil {
-		err = os.Chown(path, -1, int(st.Gid))
-	}
-	if state := config.Default().State; err == nil && path == config.DefaultPath {
-		err = errors.Join(os.MkdirAll(state, 0o750), os.Chown(state, int(st.Uid), int(st.Gid)))
-	}
-	if err != nil {
-		v.note("what the service needs could not be given to the data's owner: %v", err)
-	}
-}
-
-// try tries the bucket that was configured.
+// try tries the bucket that was configured. A directory is tried by `sstash doctor` alone when the
+// service won't run as us: what root puts there, the service could not use.
 func (v *initVerb) try(ctx context.Context, cfg config.Config, path string) error {
 	doc := initDoc{
 		Config: path, Cluster: v.facts.Cluster, HostID: v.node.HostID, YAML: v.facts.YAML, Nodetool: list(v.facts.Nodetool), CQL: v.facts.CQL,
 		DataDirectories: list(v.facts.DataDirectories), Bucket: v.facts.Bucket, Checks: doctor.Findings{}, Notes: list(v.notes),
 	}
+	dir, local := strings.CutPrefix(cfg.Bucket, "file://")
+	_, absent := os.Lstat(dir)
 	b, err := bucketurl.Create(ctx, cfg.Bucket)
-	if err == nil {
+	switch {
+	case err != nil:
+	case !local || v.owner == nil:
 		doc.Checks = doctor.Bucket(ctx, b, v.node.Prefix, v.now)
+	case absent != nil:
+		err = os.Chown(dir, int(v.owner.Uid), int(v.owner.Gid))
 	}
 	if printed := v.print(doc, doc.write); err == nil {
 		err = printed
 	}
 	switch {
 	case err != nil:
-		return err
+		return fmt.Errorf("%s is written, but its bucket can't be used: %w", path, err)
 	case doc.Checks.Count(doctor.Fail) > 0:
-		return fmt.Errorf("the configuration is written, but the bucket can't be used: `sstash doctor` tries again")
+		return fmt.Errorf("%s is written, but its bucket can't be used: mend that, and `sstash doctor` tries again", path)
 	case len(doc.Notes) > 0:
-		return fmt.Errorf("the configuration is written: %w: %s", errIncomplete, doc.Notes[0])
+		return fmt.Errorf("%s is written: %w: %s", path, errIncomplete, doc.Notes[0])
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sstash/sstash/internal/config"
@@ -54,6 +55,36 @@ func TestInitOfACopiedTree(t *testing.T) {
 	}
 }
 
+// What root makes for a service that runs as another user belongs to that user, and root leaves nothing
+// in the service's bucket.
+func TestInitForAnotherUser(t *testing.T) {
+	c := newCLI(t)
+	if err := os.Mkdir(c.path("data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	owner, checks := os.Geteuid(), true
+	if owner == 0 { // only root can act for another
+		owner, checks = 65534, false
+		if err := os.Chown(c.path("data"), owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var doc initDoc
+	c.json(&doc, 0, "init", "--config", c.path("sstash.yaml"), "--bucket", "file://"+c.path("bucket"), "--cluster", "prod",
+		"--data-directory", c.path("data"), "--host-id", testHost)
+	if (len(doc.Checks) > 0) != checks {
+		t.Errorf("checks: %+v", doc.Checks)
+	}
+	info, err := os.Stat(c.path("bucket"))
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != owner {
+		t.Errorf("the bucket: %+v, %v; want it to be user %d's", info, err, owner)
+	}
+	entries, err := os.ReadDir(c.path("bucket"))
+	if err != nil || !checks && len(entries) > 0 {
+		t.Errorf("the bucket holds %v, %v", entries, err)
+	}
+}
+
 // What can't be found out stays to be filled in, and is said.
 func TestInitOfANodeThatIsDown(t *testing.T) {
 	c := newCLI(t)
@@ -75,8 +106,11 @@ func TestInitBadInput(t *testing.T) {
 	c := newCLI(t)
 	c.want(2, "init", "--config", c.path("x.yaml"))
 	c.want(2, "init", "--config", c.path("x.yaml"), "--bucket", "gs:/typo")
-	c.want(5, "init", "--config", c.path("x.yaml"), "--bucket", "file://"+c.path("unmounted/bucket"),
+	r := c.want(5, "init", "--config", c.path("x.yaml"), "--bucket", "file://"+c.path("unmounted/bucket"),
 		"--cluster", "prod", "--data-directory", c.dir, "--host-id", testHost)
+	if !strings.Contains(r.stderr, "x.yaml is written") {
+		t.Errorf("a bucket that is not there: %s", r.stderr)
+	}
 }
 
 func TestSnapshot(t *testing.T) {

@@ -99,7 +99,7 @@ cassandra:
   # This node, no other, for its identity and schema.
   {{key "cql" .CQL "127.0.0.1:9042"}}
   #username: sstash
-  # Only its owner (and group) may read it: chmod 600.
+  # A file that others may read is refused: chmod 600, or 640 with a group of its own.
   #password_file: /etc/sstash/cassandra.password
   # ca alone checks the node; cert and key show who we are.
   #tls: {ca: /etc/sstash/ca.pem, cert: /etc/sstash/client.pem, key: /etc/sstash/client.key}
