@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/chunker/lz4"
 )
@@ -29,7 +27,7 @@ type Encoder struct {
 	// Of OpenRows and EncodeRows.
 	piece   piece
 	level   Level
-	columns *columns.Encoder
+	columns columns.Encoder
 	rows    []byte
 	chunk   []byte // one made again
 	lz4     lz4.Encoder
@@ -38,28 +36,31 @@ type Encoder struct {
 // NewEncoder returns an Encoder; it fails only on a level that is none of the
 // constants.
 func NewEncoder(level Level) (*Encoder, error) {
-	l, err := level.zstd()
-	if err != nil {
+	e := &Encoder{decoder: NewDecoder()}
+	if err := e.SetLevel(level); err != nil {
 		return nil, fmt.Errorf("create encoder: %w", err)
 	}
-	w, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(l),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true),
-		zstd.WithWindowSize(FrameSize),
-		// Without it Fast and Balanced store bytes without matches as they are,
-		// however skewed: measured 0.70 instead of 1.00 on such bytes.
-		zstd.WithAllLitEntropyCompression(true),
-		zstd.WithEncoderCRC(false), // the frame's hash does that
-	)
-	if err != nil {
-		return nil, fmt.Errorf("create encoder: %w", err)
+	return e, nil
+}
+
+// SetLevel makes the next frames ones of level, those of the next file: a Data.db goes
+// on with the level that it began with. It fails as NewEncoder does. A change costs the
+// memory of a compressor, which the garbage collector takes back.
+func (e *Encoder) SetLevel(level Level) error {
+	if e.compress != nil && level == e.level {
+		return nil
 	}
-	c, err := columns.NewEncoder(level.columns())
+	w, err := level.compressor()
 	if err != nil {
-		return nil, fmt.Errorf("create encoder: %w", err)
+		return err
 	}
-	return &Encoder{compress: w.EncodeAll, decoder: NewDecoder(), level: level, columns: c}, nil
+	if level != Fast { // which has no use for columns
+		if err := e.columns.SetLevel(level.columns()); err != nil {
+			return err
+		}
+	}
+	e.level, e.compress = level, w.EncodeAll
+	return nil
 }
 
 // Encode makes a frame of raw, which has 1 to MaxRaw bytes; any other length is

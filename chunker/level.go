@@ -54,15 +54,27 @@ func (l Level) columns() columns.Level {
 	return columns.Balanced
 }
 
-// zstd returns the compressor's own name for l.
-func (l Level) zstd() (zstd.EncoderLevel, error) {
+// compressor is zstd for whole frames.
+func (l Level) compressor() (*zstd.Encoder, error) {
+	var level zstd.EncoderLevel
 	switch l {
 	case Balanced:
-		return zstd.SpeedDefault, nil
+		level = zstd.SpeedDefault
 	case Fast:
-		return zstd.SpeedFastest, nil
+		level = zstd.SpeedFastest
 	case Dense:
-		return zstd.SpeedBetterCompression, nil
+		level = zstd.SpeedBetterCompression
+	default:
+		return nil, fmt.Errorf("unknown compression %s", l)
 	}
-	return 0, fmt.Errorf("unknown compression %s", l)
+	return zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(level),
+		zstd.WithEncoderConcurrency(1),
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithWindowSize(FrameSize),
+		// Without it Fast and Balanced store bytes without matches as they are,
+		// however skewed: measured 0.70 instead of 1.00 on such bytes.
+		zstd.WithAllLitEntropyCompression(true),
+		zstd.WithEncoderCRC(false), // the frame's hash does that
+	)
 }

@@ -131,3 +131,26 @@ func TestI6_RowsOfFixtures(t *testing.T) {
 		})
 	}
 }
+
+// An encoder whose level changes makes the frames of a new one.
+func TestSetLevel(t *testing.T) {
+	table := goldenTable(t, "nb")
+	p := table.pieces(len(table.ends))[0]
+	e := newEncoder(t, chunker.Fast)
+	for _, level := range []chunker.Level{chunker.Dense, chunker.Fast, chunker.Fast, chunker.Dense, chunker.Balanced, chunker.Dense} {
+		if err := e.SetLevel(level); err != nil {
+			t.Fatal(err)
+		}
+		fresh := newEncoder(t, level)
+		for _, e := range []*chunker.Encoder{e, fresh} {
+			e.OpenRows(p, table.rows, chunker.RowsState{})
+		}
+		got, want := encodeRows(t, e), encodeRows(t, fresh)
+		if got.Transform != want.Transform || !bytes.Equal(got.Data, want.Data) {
+			t.Errorf("%s: a frame of %s, %d bytes, want %s, %d", level, got.Transform, len(got.Data), want.Transform, len(want.Data))
+		}
+	}
+	if err := e.SetLevel(99); err == nil {
+		t.Error("a level that is none is taken")
+	}
+}

@@ -31,7 +31,7 @@ type batch struct {
 func (u *Uploader) newBatch(ctx context.Context) (*batch, error) {
 	if u.coders == nil {
 		var err error
-		if u.coders, err = newCoders(u.Level, u.Encoders, u.CPU); err != nil {
+		if u.coders, err = newCoders(u.Encoders, u.CPU); err != nil {
 			return nil, err
 		}
 	}
@@ -91,7 +91,7 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 	defer source.close()
 
 	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts(set.Name())}
-	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set)}
+	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set), level: b.u.level(set, base == nil)}
 	for i := range source.files {
 		f := &source.files[i]
 		c := manifest.Component{Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime}

@@ -9,7 +9,7 @@ import (
 	"github.com/sstash/sstash/chunker"
 )
 
-// coders are what turns the pieces of files into frames, several at a time.
+// coders are what turns the pieces of files into frames, several at a time, one file after the other.
 type coders struct {
 	all      []*chunker.Encoder
 	free     chan *chunker.Encoder
@@ -18,11 +18,11 @@ type coders struct {
 }
 
 // newCoders makes at least one encoder. Without a number of cores there is no throttle.
-func newCoders(level chunker.Level, encoders int, cores float64) (*coders, error) {
+func newCoders(encoders int, cores float64) (*coders, error) {
 	n := max(1, encoders)
 	c := &coders{free: make(chan *chunker.Encoder, n), raw: make(chan []byte, n+1)}
 	for range n {
-		e, err := chunker.NewEncoder(level)
+		e, err := chunker.NewEncoder(chunker.Fast) // until it is told
 		if err != nil {
 			return nil, err
 		}
@@ -59,10 +59,15 @@ type coding struct {
 // plain makes a frame of any bytes.
 func (w *coding) plain() (chunker.Frame, error) { return w.encoder.Encode(w.raw) }
 
-// encode calls read, which hands out pieces in order, and calls take with their frames in the same
-// order. Only read runs beside the caller, and it has ended when encode returns. The error is that of
+// encode calls read, which hands out pieces in order, and calls take with their frames, of that level, in
+// the same order. Only read runs beside the caller, and it has ended when encode returns. The error is that of
 // take rather than that of read.
-func (c *coders) encode(ctx context.Context, read func(*reader) error, take func(*part, chunker.Frame) error) error {
+func (c *coders) encode(ctx context.Context, level chunker.Level, read func(*reader) error, take func(*part, chunker.Frame) error) error {
+	for _, e := range c.all { // all are free
+		if err := e.SetLevel(level); err != nil {
+			return err
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &reader{ctx: ctx, coders: c, out: make(chan *coding, len(c.all))}

@@ -36,13 +36,13 @@ func TestFramesComeInOrder(t *testing.T) {
 	broken := errors.New("broken")
 	f := func(encoders int, readErr error) {
 		t.Helper()
-		c, err := newCoders(chunker.Balanced, encoders, 0)
+		c, err := newCoders(encoders, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []byte
 		d := chunker.NewDecoder()
-		err = c.encode(t.Context(), pieces(content, readErr), func(_ *part, f chunker.Frame) (err error) {
+		err = c.encode(t.Context(), chunker.Balanced, pieces(content, readErr), func(_ *part, f chunker.Frame) (err error) {
 			got, err = d.Decode(got, f)
 			return err
 		})
@@ -63,14 +63,14 @@ func TestEncodingStops(t *testing.T) {
 	full := errors.New("full")
 	f := func(end func(cancel func()) error, want error) {
 		t.Helper()
-		c, err := newCoders(chunker.Fast, 2, 0)
+		c, err := newCoders(2, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		taken := 0
-		err = c.encode(ctx, pieces(content, nil), func(*part, chunker.Frame) error {
+		err = c.encode(ctx, chunker.Balanced, pieces(content, nil), func(*part, chunker.Frame) error {
 			if taken++; taken == 3 {
 				return end(cancel)
 			}

@@ -18,6 +18,7 @@ type spill struct {
 	source *source
 	name   sstable.Name
 	label  string
+	level  chunker.Level
 	held   int
 	parts  []part
 	own    *packSet
@@ -43,7 +44,7 @@ func (s *spill) store() error {
 	if len(s.parts) == 0 {
 		return nil
 	}
-	return s.batch.u.coders.encode(s.batch.ctx, s.read, s.frame)
+	return s.batch.u.coders.encode(s.batch.ctx, s.level, s.read, s.frame)
 }
 
 func (s *spill) read(r *reader) error {

@@ -42,6 +42,8 @@ type Uploader struct {
 	Prefix  string // "<cluster>/<host-id>/"
 	History *history.Writer
 	Level   chunker.Level
+	// Tables have levels of their own, by "keyspace.table" or "keyspace".
+	Tables map[string]chunker.Level
 	// Encoders is how many frames are encoded at a time, 1 when 0. Each takes up to 48 MiB of memory.
 	Encoders int
 	// CPU is how many cores the process may use on average while there is something to store, for

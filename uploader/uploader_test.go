@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ type node struct {
 	dir    string
 	bucket bucket.Bucket
 	now    time.Time
+	tree   string // of the fixtures
 	*Uploader
 	random  *rand.ChaCha8
 	content map[string][]byte // by path
@@ -80,21 +82,29 @@ func table(name string) sstable.Table {
 // set writes an SSTable whose Data.db has size bytes that don't compress.
 func (n *node) set(table sstable.Table, stem string, size int) sstable.SSTable {
 	n.t.Helper()
+	content := map[string][]byte{}
+	for component, size := range map[string]int{"Data.db": size, "Index.db": 100, "Rows.db": 0} {
+		content[component] = make([]byte, size)
+		n.random.Read(content[component])
+	}
+	return n.write(table, stem, content)
+}
+
+// write writes an SSTable of that content, by component, into backups/.
+func (n *node) write(table sstable.Table, stem string, content map[string][]byte) sstable.SSTable {
+	n.t.Helper()
 	set := sstable.SSTable{Table: table, Stem: stem, DataDir: n.dir, Dir: filepath.Join("shop", table.Dir(), "backups")}
 	n.must(os.MkdirAll(filepath.Join(n.dir, set.Dir), 0o755))
-	for component, size := range map[string]int{"Data.db": size, "Index.db": 100, "Rows.db": 0} {
-		content := make([]byte, size)
-		n.random.Read(content)
+	for _, component := range slices.Sorted(maps.Keys(content)) {
 		path := filepath.Join(n.dir, set.Rel(component))
-		n.must(os.WriteFile(path, content, 0o644))
-		n.content[path] = content
+		n.must(os.WriteFile(path, content[component], 0o644))
+		n.content[path] = content[component]
 		f, err := os.Open(path)
 		n.must(err)
 		id, err := fileid.Of(f)
 		n.must(errors.Join(err, f.Close()))
-		set.Files = append(set.Files, sstable.File{Component: component, Fingerprint: id})
+		set.Files = append(set.Files, sstable.File{Component: component, Fingerprint: id, Links: 1})
 	}
-	slices.SortFunc(set.Files, func(a, b sstable.File) int { return strings.Compare(a.Component, b.Component) })
 	return set
 }
 
@@ -116,6 +126,20 @@ func (n *node) wantStored(set sstable.SSTable) {
 }
 
 func (n *node) read(set pack.SetID, at pack.ListRef) (raw []byte, err error) {
+	frames, err := n.frames(set, at)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range frames {
+		if raw, err = chunker.NewDecoder().Decode(raw, f); err != nil {
+			return nil, err
+		}
+	}
+	return raw, nil
+}
+
+// frames are those of one component, as they are stored.
+func (n *node) frames(set pack.SetID, at pack.ListRef) (frames []chunker.Frame, err error) {
 	get := func(p, off, length uint32) ([]byte, error) {
 		return n.bucket.Get(context.Background(), prefix+pack.Name(set, p), int64(off), int64(length))
 	}
@@ -123,11 +147,11 @@ func (n *node) read(set pack.SetID, at pack.ListRef) (raw []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	frames, err := pack.ParseList(list)
+	refs, err := pack.ParseList(list)
 	if err != nil {
 		return nil, err
 	}
-	for _, ref := range frames {
+	for _, ref := range refs {
 		b, err := get(ref.Pack, ref.Off, ref.Len)
 		if err != nil {
 			return nil, err
@@ -136,11 +160,9 @@ func (n *node) read(set pack.SetID, at pack.ListRef) (raw []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if raw, err = chunker.NewDecoder().Decode(raw, f); err != nil {
-			return nil, err
-		}
+		frames = append(frames, f)
 	}
-	return raw, nil
+	return frames, nil
 }
 
 // objects are the names in the bucket that begin so below the prefix, and their sizes.

@@ -35,7 +35,8 @@ type State struct {
 // Encoder makes frames. It is for one goroutine, and for one schema after the other.
 // It holds about 22 MiB after frames of 4 MiB, less after smaller ones.
 type Encoder struct {
-	packer  *packer
+	packer  *packer // nil until there is a level
+	level   Level
 	walkers [2]*walker // of the schema's two readings
 	item    []byte     // one that was cut, put together
 	sizes   []streamSize
@@ -55,11 +56,25 @@ type streamSize struct{ values, bytes int }
 // NewEncoder returns an Encoder; it fails only on a level that is none of the
 // constants.
 func NewEncoder(level Level) (*Encoder, error) {
-	p, err := newPacker(level)
-	if err != nil {
+	e := &Encoder{}
+	if err := e.SetLevel(level); err != nil {
 		return nil, fmt.Errorf("create encoder: %w", err)
 	}
-	return &Encoder{packer: p}, nil
+	return e, nil
+}
+
+// SetLevel makes the frames from the next Split on ones of level. It fails as NewEncoder
+// does. A zero Encoder has no level, and can't be used before it is set.
+func (e *Encoder) SetLevel(level Level) error {
+	if e.packer != nil && level == e.level {
+		return nil
+	}
+	p, err := newPacker(level)
+	if err != nil {
+		return err
+	}
+	e.packer, e.level = p, level
+	return nil
 }
 
 // Encode appends to dst the frame of data, which begins in state s of a Data.db with

@@ -34,6 +34,7 @@ type Config struct {
 	Collect     string        `yaml:"collect"`     // CollectNode or CollectOff
 	Links       string        `yaml:"links"`       // LinksPrune or LinksOff
 	Compression string        `yaml:"compression"` // CompressionFast, …Balanced or …Dense
+	Tables      Tables        `yaml:"tables"`      // what is otherwise for some
 	Limits      Limits        `yaml:"limits"`
 	Watch       Watch         `yaml:"watch"`
 	State       string        `yaml:"state"`  // directory of the local cache
@@ -53,6 +54,15 @@ const (
 	CompressionBalanced = "balanced"
 	CompressionDense    = "dense"
 )
+
+// Tables are settings by table ("keyspace.table") or by keyspace. A table's own go
+// before its keyspace's.
+type Tables map[string]Table
+
+// Table is what is otherwise for a table or a keyspace.
+type Table struct {
+	Compression string `yaml:"compression"` // as Config.Compression; empty: not otherwise
+}
 
 // Cassandra says how to reach the node. A node that is not running, or a
 // copied tree, is given by DataDirectories and HostID alone.

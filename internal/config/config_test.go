@@ -48,6 +48,13 @@ func TestLoad(t *testing.T) {
 			c.Cassandra.DataDirectories = []string{"/d1", "/d 2"}
 			c.Cassandra.HostID = "1c380315-0000-4000-8000-000000000000"
 		}},
+		{"tables", b + "compression: dense\ntables:\n  shop: {compression: fast}\n  Shop.Orders: {compression: balanced}\n  web:\n    # nothing otherwise\n", nil, func(c *Config) {
+			c.Compression = CompressionDense
+			c.Tables = Tables{"shop": {CompressionFast}, "Shop.Orders": {CompressionBalanced}, "web": {}}
+		}},
+		{"tables in the environment", b + "tables: {web: {compression: fast}}\n", []string{"SSTASH_TABLES={shop.orders: {compression: dense}}"}, func(c *Config) {
+			c.Tables = Tables{"shop.orders": {CompressionDense}}
+		}},
 		{"environment wins", b + "commit_every: 10s\n", []string{
 			"SSTASH_COMMIT_EVERY=2m", "SSTASH_CASSANDRA_TLS_CA=/ca.pem", "SSTASH_LISTEN=", "SSTASH_KEEP_MONTHLY=1m",
 			"SSTASH_CASSANDRA_NODETOOL=ssh node 'no de' -pwf \"/a b\"", "SSTASH_CASSANDRA_DATA_DIRECTORIES=/d1,/d2",
@@ -107,6 +114,16 @@ func TestLoadRefuses(t *testing.T) {
 		{"login in the bucket", "bucket: s3://key:hunter2@b/p\n", nil, []string{"credentials don't belong"}},
 		{"bucket relative", "bucket: file://dir/x\n", nil, []string{"file:///absolute"}},
 		{"words", ok + "links: maybe\ncollect: x\ncompression: best\n", nil, []string{`links: "maybe" is none of prune, off`, "collect:", "compression:"}},
+		{"unknown key of a table", ok + "tables:\n  shop.orders: {compresion: fast}\n", nil,
+			[]string{`:3: unknown key "tables.shop.orders.compresion"; did you mean "tables.shop.orders.compression"?`}},
+		{"level of a table", ok + "tables: {web: {compression: best}, shop.orders: {compression: none}}\n", nil,
+			[]string{`tables.shop.orders.compression: "none" is none of fast, balanced, dense`, `tables.web.compression: "best"`}},
+		{"table without keys", ok + "tables:\n  shop.orders: fast\n", nil, []string{":3: tables.shop.orders takes keys: compression"}},
+		{"table's name", ok + "tables: {a.b.c: {compression: fast}, a.: {}, '\"Shop\"': {}}\n", nil,
+			[]string{`:2: tables: "a.b.c" is neither keyspace nor keyspace.table`, `"a."`, `"\"Shop\""`}},
+		{"tables without names", ok + "tables: fast\n", nil, []string{":2: tables takes tables and their keys, as in {shop.orders: {compression: dense}}"}},
+		{"table twice", ok + "tables: {a.b: {}, a.b: {}}\n", nil, []string{":2:", "already defined"}},
+		{"tables of a bad variable", ok, []string{"SSTASH_TABLES={shop: {compresion: fast}}"}, []string{`SSTASH_TABLES: tables:1: unknown key "tables.shop.compresion"; did you mean`}},
 		{"encryption", ok + "encrypt: {recipients: [age1x]}\n", nil, []string{"refusing to write plaintext"}},
 		{"encryption by environment", ok, []string{"SSTASH_ENCRYPT_RECIPIENTS=age1x"}, []string{"refusing to write plaintext"}},
 		{"no retention", ok + "keep: {points: 0}\n", nil, []string{"keep.points: must be at least"}},

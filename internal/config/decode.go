@@ -59,6 +59,8 @@ func (k key) set(text string) (err error) {
 		if err != nil {
 			err = fmt.Errorf("%q is not a whole number", text)
 		}
+	case *Tables:
+		*dst, err = parseTables(k.path, text)
 	case *[]string:
 		if k.kind == "words" {
 			*dst, err = splitWords(text)
@@ -82,25 +84,32 @@ type decoder struct {
 // value keeps its default. Unknown keys, keys given twice, and YAML beyond
 // mappings, lists and scalars are errors with file and line.
 func (c *Config) decode(file string, data []byte) error {
-	tree, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			return fmt.Errorf("%s:%d: %s", file, at.GetToken().Position.Line, at.GetMessage())
-		}
-		return fmt.Errorf("%s: %w", file, err)
-	}
 	d := decoder{file: file, keys: c.keys()}
+	d.document(data, func(body ast.Node) { d.group("", body) })
+	return errors.Join(d.errs...)
+}
+
+// document parses data and decodes the one document that it holds, if any.
+func (d *decoder) document(data []byte, decode func(body ast.Node)) {
+	tree, err := parser.ParseBytes(data, 0)
+	var at yaml.Error
+	switch {
+	case errors.As(err, &at) && at.GetToken() != nil:
+		d.errs = append(d.errs, fmt.Errorf("%s:%d: %s", d.file, at.GetToken().Position.Line, at.GetMessage()))
+		return
+	case err != nil:
+		d.errs = append(d.errs, fmt.Errorf("%s: %w", d.file, err))
+		return
+	}
 	for i, doc := range tree.Docs {
 		switch {
 		case doc.Body == nil:
 		case i > 0:
 			d.fail(doc.Body, "a second document")
 		default:
-			d.group("", doc.Body)
+			decode(doc.Body)
 		}
 	}
-	return errors.Join(d.errs...)
 }
 
 func (d *decoder) fail(at ast.Node, format string, args ...any) {
@@ -113,38 +122,50 @@ func (d *decoder) fail(at ast.Node, format string, args ...any) {
 
 // group decodes the mapping at prefix ("" or ending in a dot).
 func (d *decoder) group(prefix string, node ast.Node) {
+	name := strings.TrimSuffix(prefix, ".")
+	if name == "" {
+		name = "the configuration"
+	}
+	d.mapping(name, "keys: "+strings.Join(d.children(prefix), ", "), node, func(name *ast.StringNode, value ast.Node) {
+		path := prefix + name.Value
+		switch i := slices.IndexFunc(d.keys, func(k key) bool { return k.path == path }); {
+		case i >= 0:
+			d.leaf(d.keys[i], value)
+		case len(d.children(path+".")) > 0:
+			d.group(path+".", value)
+		default:
+			d.fail(name, "unknown key %q%s", path, d.suggest(prefix, name.Value))
+		}
+	})
+}
+
+// mapping calls decode with all that the mapping called name holds, which is nothing when all of it is
+// commented out. Where there is none it says what name takes.
+func (d *decoder) mapping(name, takes string, node ast.Node, decode func(key *ast.StringNode, value ast.Node)) {
 	if _, ok := node.(*ast.NullNode); ok {
-		return // a group whose keys are all commented out
+		return
 	}
 	mapping, ok := node.(ast.MapNode)
 	if !ok {
-		name := strings.TrimSuffix(prefix, ".")
-		if name == "" {
-			name = "the configuration"
-		}
-		d.fail(node, "%s takes keys: %s", name, strings.Join(d.children(prefix), ", "))
+		d.fail(node, "%s takes %s", name, takes)
 		return
 	}
 	for pairs := mapping.MapRange(); pairs.Next(); {
-		name, ok := pairs.Key().(*ast.StringNode)
+		key, ok := pairs.Key().(*ast.StringNode)
 		if !ok {
 			d.fail(pairs.Key(), "%q can't be a key", pairs.Key().String())
 			continue
 		}
-		path := prefix + name.Value
-		switch i := slices.IndexFunc(d.keys, func(k key) bool { return k.path == path }); {
-		case i >= 0:
-			d.leaf(d.keys[i], pairs.Value())
-		case len(d.children(path+".")) > 0:
-			d.group(path+".", pairs.Value())
-		default:
-			d.fail(name, "unknown key %q%s", path, d.suggest(prefix, name.Value))
-		}
+		decode(key, pairs.Value())
 	}
 }
 
 func (d *decoder) leaf(k key, node ast.Node) {
 	if _, ok := node.(*ast.NullNode); ok {
+		return
+	}
+	if tables, ok := k.dst.Addr().Interface().(*Tables); ok {
+		*tables = d.tables(k.path, node)
 		return
 	}
 	if text, ok := scalar(node); ok {

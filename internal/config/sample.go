@@ -136,8 +136,11 @@ cassandra:
 # prune: hard links in backups/ go once they are durable. off: only look.
 #links: prune
 
-# fast, balanced or dense.
+# fast, balanced or dense. Small flushes are stored as with fast, whatever it says.
 #compression: balanced
+
+# What is otherwise for a keyspace, or for a table. Here, compression is for all files.
+#tables: {shop: {compression: dense}, logs.events: {compression: fast}}
 
 # upload is per second, 0 is unlimited; cpu is in cores. nice is how far the
 # database goes first, on the disk as well; 0 is not at all.

@@ -39,6 +39,7 @@ func (c Config) Validate() error {
 	f.word("collect", c.Collect, CollectNode, CollectOff)
 	f.word("links", c.Links, LinksPrune, LinksOff)
 	f.word("compression", c.Compression, CompressionFast, CompressionBalanced, CompressionDense)
+	f.tables(c.Tables)
 	f.times(c)
 	f.require(c.Limits.Upload >= 0, "limits.upload", "must not be negative")
 	f.require(c.Limits.CPU > 0 && c.Limits.CPU <= 1024, "limits.cpu", "must be a number of cores above 0")

@@ -72,8 +72,8 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var level chunker.Level
-	if err := level.UnmarshalText([]byte(c.Compression)); err != nil {
+	level, tables, err := levels(c)
+	if err != nil {
 		return nil, err
 	}
 	b, err := bucketurl.Create(ctx, c.Bucket)
@@ -108,7 +108,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		DataDirs: dirs,
 		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
 		Uploader: &uploader.Uploader{
-			Bucket: b, Prefix: prefix, History: w, Level: level, PartEvery: c.CommitEvery,
+			Bucket: b, Prefix: prefix, History: w, Level: level, Tables: tables, PartEvery: c.CommitEvery,
 			CPU: c.Limits.CPU, Encoders: encoders(c.Limits), Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
 		},
 		Snapshots: Snapshots(c),
@@ -202,6 +202,23 @@ func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, 
 		schema.Statements = append(schema.Statements, o.Statements...)
 	}
 	return node, schema, nil
+}
+
+// levels is how hard c says that files are compressed, and those of some tables.
+func levels(c config.Config) (level chunker.Level, tables map[string]chunker.Level, err error) {
+	tables = map[string]chunker.Level{}
+	for name, t := range c.Tables {
+		if t.Compression == "" {
+			continue
+		}
+		var l chunker.Level
+		if err := l.UnmarshalText([]byte(t.Compression)); err != nil {
+			return 0, nil, fmt.Errorf("tables.%s: %w", name, err)
+		}
+		tables[name] = l
+	}
+	err = level.UnmarshalText([]byte(c.Compression))
+	return level, tables, err
 }
 
 // encoders is how many frames are encoded at a time: on as many cores as l admits, as long as there is
