@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sstash/sstash/internal/fileid"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -18,10 +16,8 @@ type source struct {
 // file is one open component.
 type file struct {
 	sstable.File
-	fd *os.File
+	*coldReader
 }
-
-func (f *file) Read(p []byte) (int, error) { return f.fd.Read(p) }
 
 // openSet opens every file of set before the first is read, and verifies that they are the ones that
 // the scan saw.
@@ -38,15 +34,14 @@ func openSet(set sstable.SSTable) (*source, error) {
 			s.close()
 			return nil, err
 		}
-		s.files = append(s.files, file{f, opened})
+		s.files = append(s.files, file{f, newColdReader(opened, f.Size)})
 	}
 	return s, nil
 }
 
-// close gives the page cache back: what a backup has read once, the database does not need.
 func (s *source) close() {
 	for _, f := range s.files {
-		_ = unix.Fadvise(int(f.fd.Fd()), 0, 0, unix.FADV_DONTNEED) // only a hint
+		f.coldReader.close()
 		f.fd.Close()
 	}
 }

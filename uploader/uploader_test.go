@@ -447,7 +447,7 @@ func TestReadError(t *testing.T) {
 	n.must(err)
 	defer dir.Close()
 	s := &spill{batch: b, label: "x"}
-	s.expect(&file{fd: dir}, 0)
+	s.expect(&file{coldReader: newColdReader(dir, 0)}, 0)
 	if err := s.store(); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}

@@ -92,8 +92,7 @@ func procField(path, name string) (int64, error) {
 	return 0, fmt.Errorf("read %s: no %s", path, name)
 }
 
-// warm reads everything below dir, so that all begin with the same page cache: sstash takes what it
-// has read out of it.
+// warm reads everything below dir, so that all begin with the same page cache.
 func warm(dir string) error {
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
