@@ -17,7 +17,7 @@ const module = "github.com/sstash/sstash/"
 var layers = [][]string{
 	{"chunker/columns", "chunker/lz4"},
 	{"internal/sstable", "chunker", "internal/bucket", "internal/cassandra", "internal/config", "internal/schedule", "internal/status"},
-	{"internal/fileid", "internal/pack", "internal/bucket/dir", "internal/bucket/gcs"},
+	{"internal/fileid", "internal/pack", "internal/commitlog", "internal/bucket/dir", "internal/bucket/gcs"},
 	{"manifest", "watcher", "internal/bucket/bucketurl"},
 	{"internal/history", "internal/links"},
 	{"uploader", "internal/restore", "internal/verify"},
@@ -43,7 +43,7 @@ var only = map[string][]string{
 	"log/slog":                                       {"internal/daemon", "cmd/sstash"},
 	"github.com/prometheus/client_golang/prometheus": {"internal/daemon"},
 	"github.com/zeebo/blake3":                        {"chunker", "internal/cassandra"},
-	"github.com/klauspost/compress/zstd":             {"chunker", "chunker/columns", "manifest"},
+	"github.com/klauspost/compress/zstd":             {"chunker", "chunker/columns", "manifest", "internal/commitlog"},
 	"testing":                                        {},
 }
 
