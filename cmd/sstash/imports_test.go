@@ -17,7 +17,7 @@ const module = "github.com/sstash/sstash/"
 var layers = [][]string{
 	{"chunker/columns", "chunker/lz4"},
 	{"internal/sstable", "chunker", "internal/bucket", "internal/cassandra", "internal/config", "internal/schedule", "internal/status"},
-	{"internal/fileid", "internal/pack", "internal/commitlog", "internal/bucket/dir", "internal/bucket/gcs"},
+	{"internal/fileid", "internal/scratch", "internal/pack", "internal/commitlog", "internal/bucket/dir", "internal/bucket/gcs"},
 	{"manifest", "watcher", "internal/bucket/bucketurl"},
 	{"internal/history", "internal/links"},
 	{"uploader", "internal/restore", "internal/verify"},

@@ -176,6 +176,9 @@ func (t TLS) config(address string) (*tls.Config, error) {
 	return c, nil
 }
 
+// Address is the host:port of the node.
+func (c *Conn) Address() string { return c.address }
+
 // Close ends the connection.
 func (c *Conn) Close() { c.session.Close() }
 

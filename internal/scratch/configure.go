@@ -1,0 +1,159 @@
+package scratch
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// node is one scratch node, running or not.
+type node struct {
+	Runner
+	network
+	jmx        int
+	production network // of the node beside which this one stands
+	include    string  // for CASSANDRA_INCLUDE; empty: that of the installation will do
+}
+
+func (n *node) conf() string { return filepath.Join(n.Dir, "conf") }
+func (n *node) data() string { return filepath.Join(n.Dir, "data") }
+func (n *node) log() string  { return filepath.Join(n.Dir, "commitlog") }
+func (n *node) logs() string { return filepath.Join(n.Dir, "logs") }
+
+// configure makes the directory of a scratch node.
+func (r Runner) configure(j Job) (*node, error) {
+	n := &node{Runner: r}
+	text, err := os.ReadFile(r.YAML)
+	if err != nil {
+		return nil, err
+	}
+	if n.production, err = readNetwork(text); err != nil {
+		return nil, fmt.Errorf("%s: %w", r.YAML, err)
+	}
+	if err := n.identify(); err != nil {
+		return nil, err
+	}
+	for _, sub := range []string{n.conf(), n.data(), n.log(), n.logs()} {
+		if err := os.Mkdir(sub, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if err := copyConf(filepath.Dir(r.YAML), n.conf()); err != nil {
+		return nil, err
+	}
+	mine, err := rewriteYAML(text, n.settings())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.YAML, err)
+	}
+	for name, content := range map[string]string{
+		"cassandra.yaml":                 mine,
+		"commitlog_archiving.properties": archiving(j),
+		"logback.xml":                    logback,
+	} {
+		if err := os.WriteFile(filepath.Join(n.conf(), name), []byte(content), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.rewriteScripts(); err != nil {
+		return nil, err
+	}
+	return n, n.checkConf()
+}
+
+// logback makes the node say on its standard output how it fares: we read there how the replay went.
+const logback = `<configuration>
+  <appender name="STDOUT" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%-5level [%thread] %date{ISO8601} %F:%L - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="STDOUT"/></root>
+</configuration>
+`
+
+// archiving is commitlog_archiving.properties: nothing is archived, and nothing fetched, for the
+// segments lie where the node looks for its own.
+func archiving(j Job) string {
+	return "archive_command=\nrestore_command=\nrestore_directories=\n" +
+		"restore_point_in_time=" + j.Until.UTC().Format("2006:01:02 15:04:05.000000") + "\nprecision=MICROSECONDS\n"
+}
+
+// identify gives the node a name, an address and ports that nobody else has.
+func (n *node) identify() error {
+	n.cluster = "sstash-scratch-" + strings.ToLower(rand.Text()[:12])
+	n.seeds, n.addresses = nil, nil
+	for range 100 {
+		address := fmt.Sprintf("127.%d.%d.%d", 1+mathrand.IntN(254), mathrand.IntN(256), 1+mathrand.IntN(254))
+		ports, err := freePorts(address, 4)
+		if err != nil {
+			continue
+		}
+		n.addresses, n.seeds = []string{address}, []string{address}
+		n.storage, n.ssl, n.native, n.jmx = ports[0], ports[1], ports[2], ports[3]
+		if n.network.apart(n.production) == nil {
+			return nil
+		}
+	}
+	return errors.New("find a free address and ports in 127.0.0.0/8: none is left")
+}
+
+// freePorts finds ports that nobody listens on, neither at address nor, where JMX goes, at 127.0.0.1.
+func freePorts(address string, count int) ([]int, error) {
+	var ports []int
+	for range count {
+		l, err := net.Listen("tcp4", net.JoinHostPort(address, "0"))
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		port := l.Addr().(*net.TCPAddr).Port
+		local, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", fmt.Sprint(port)))
+		if err != nil {
+			return nil, err
+		}
+		defer local.Close()
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// copyConf copies a conf directory, following links: configuration management likes those.
+func copyConf(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil || rel == "." {
+			return err
+		}
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink != 0:
+			return nil // a link to nothing
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.Mkdir(filepath.Join(to, rel), 0o700)
+		case !info.Mode().IsRegular():
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), content, 0o600|info.Mode()&0o100)
+	})
+}
+
+// empty removes what is in a directory of ours.
+func (n *node) empty(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Mkdir(dir, 0o700)
+}
