@@ -64,13 +64,15 @@ type Body struct {
 	// AsOf is the moment that the entry describes, by the node's clock: when the scan ended, or when
 	// the snapshot of a full began.
 	AsOf   time.Time `json:"as_of"`
-	Node   *Node     `json:"node,omitempty"`   // in open and full
+	Node   *Node     `json:"node,omitempty"`   // in a full, and where it changed
 	Writer *Writer   `json:"writer,omitempty"` // in open
 	Schema *Schema   `json:"schema,omitempty"` // where it changed, and in the first part of each full
 	Full   *FullPart `json:"full,omitempty"`
 	// Pending are the tags of snapshots that the scan behind this entry saw on the node and that no
 	// full had finished yet.
 	Pending []string `json:"pending,omitempty"`
+	Barrier *Barrier `json:"barrier,omitempty"`
+	Gaps    []Gap    `json:"gaps,omitempty"`
 	Tables  []Table  `json:"tables,omitempty"`
 }
 
@@ -81,7 +83,18 @@ type Node struct {
 	Rack        string   `json:"rack,omitempty"`
 	Partitioner string   `json:"partitioner,omitempty"`
 	Tokens      []string `json:"tokens,omitempty"`
+	// What follows tells when flushes may not have been linked: see State.Compare.
+	Generation int64   `json:"generation,omitempty"` // grows with each start (system.local.gossip_generation); 0: not known
+	Backups    Backups `json:"backups,omitempty"`
 }
+
+// Backups tells whether incremental backups are on; empty: not known.
+type Backups string
+
+const (
+	BackupsOn  Backups = "on"
+	BackupsOff Backups = "off"
+)
 
 // Writer is who opened the history: what a fenced writer is told about the one that won.
 type Writer struct {
@@ -114,8 +127,8 @@ type Table struct {
 	sstable.Table
 	// Base is set in a full.
 	Base *Base `json:"base,omitempty"`
-	// Proven: everything acknowledged before this moment is in this chain. Zero where nothing is
-	// proven (I10).
+	// Proven, in a full: everything acknowledged before this moment is in the base. Zero where nothing
+	// is proven (I10).
 	Proven   time.Time `json:"proven,omitzero"`
 	SSTables []SSTable `json:"sstables,omitempty"`
 	// Superseded are links that were seen and not stored, because a base that covers them is on its

@@ -23,6 +23,7 @@ type State struct {
 	ended  map[string]bool // tags of fulls that have their last part
 	scans  []scan          // behind every entry but opens, in order
 	origin uint64          // the entry that comes first; 0: any
+	proofs proofs
 }
 
 // scan is what an entry says of the scan behind it.
@@ -50,7 +51,6 @@ type history struct {
 	bases      []*base
 	finished   map[string]bool // ids of bases whose entries need not be read any more
 	increments []Stored
-	barriers   []barrier
 }
 
 type base struct {
@@ -61,11 +61,6 @@ type base struct {
 	proven   time.Time
 	cql      string
 	sstables []Stored
-}
-
-type barrier struct {
-	seq    uint64
-	proven time.Time
 }
 
 // NewState is the state before the first entry.
@@ -106,6 +101,7 @@ func (s *State) Apply(m *Manifest) error {
 	for _, t := range m.Body.Tables {
 		s.applyTable(m, t)
 	}
+	s.proofs.apply(m)
 	return nil
 }
 
@@ -128,8 +124,6 @@ func (s *State) applyTable(m *Manifest, t Table) {
 			b.proven = t.Proven
 		}
 		into = &b.sstables
-	} else if !t.Proven.IsZero() {
-		h.barriers = append(h.barriers, barrier{m.Seq, t.Proven})
 	}
 	for _, x := range t.SSTables {
 		st := Stored{SSTable: x, Table: t.Table, From: m, base: b}
@@ -156,7 +150,11 @@ func (h *history) base(id string, f FullPart) *base {
 }
 
 func (s *State) index(st Stored) {
+	keys := st.Components
 	if c, ok := st.Component(sstable.Data); ok {
+		keys = []Component{c}
+	}
+	for _, c := range keys {
 		s.stored[c.Fingerprint()] = append(s.stored[c.Fingerprint()], st)
 	}
 }
@@ -205,18 +203,16 @@ func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] 
 // not matter: a set that is being pruned shrinks. Of bases only the newest counts: a chain
 // has no other.
 func (s *State) Match(set sstable.SSTable) (Stored, bool) {
-	for _, f := range set.Files {
-		if f.Component != sstable.Data {
+	key, ok := set.File(sstable.Data)
+	if !ok && len(set.Files) > 0 {
+		key = set.Files[0] // incomplete, and superseded at best
+	}
+	for _, st := range slices.Backward(s.stored[key.Fingerprint]) {
+		if st.base != nil && st.base != s.tables[st.Table].newest() || !ok && !st.Superseded {
 			continue
 		}
-		known := s.stored[f.Fingerprint]
-		for _, st := range slices.Backward(known) {
-			if st.base != nil && st.base != s.tables[st.Table].newest() {
-				continue
-			}
-			if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {
-				return st, true
-			}
+		if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {
+			return st, true
 		}
 	}
 	return Stored{}, false
@@ -296,6 +292,8 @@ type Chain struct {
 	Increments int
 	// Proven: everything acknowledged before it is in SSTables. Zero: not known.
 	Proven time.Time
+	// Lag is why Proven is not what the newest barrier proves; empty when it is.
+	Lag string
 }
 
 // Chain builds the chain of t at the newest entry. The newest base is the one whose chain goes on
@@ -306,14 +304,17 @@ func (s *State) Chain(t sstable.Table) Chain {
 	if h == nil {
 		return c
 	}
-	newest := h.newest()
 	after := uint64(0)
 	var all []Stored
-	if newest != nil {
+	newest := h.newest()
+	switch {
+	case newest != nil:
 		after = newest.full.After
 		c.Tag, c.Began, c.BaseSeq, c.SchemaCQL = newest.full.Tag, newest.full.Began, newest.seq, newest.cql
 		c.Proven = newest.proven
 		all = append(all, newest.sstables...)
+	case s.whole.All && createdAfter(t, s.whole.Began):
+		after, c.Proven = s.whole.After, s.whole.Began // it began empty
 	}
 	for _, st := range h.increments {
 		if st.From.Seq > after {
@@ -321,12 +322,8 @@ func (s *State) Chain(t sstable.Table) Chain {
 			c.Increments++
 		}
 	}
-	for _, b := range h.barriers {
-		if newest != nil && b.seq > after && b.proven.After(c.Proven) {
-			c.Proven = b.proven
-		}
-	}
 	c.SSTables = unique(all)
+	s.proofs.prove(&c, after)
 	return c
 }
 

@@ -35,7 +35,7 @@ func (m *Manifest) validate() error {
 			return err
 		}
 	}
-	return nil
+	return m.validateProofs()
 }
 
 func (m *Manifest) validateTable(t Table) error {

@@ -128,14 +128,8 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 
 // supersede names a set without storing it.
 func (b *batch) supersede(set sstable.SSTable) {
-	named := manifest.SSTable{Index: set.Index, Stem: set.Stem}
-	for _, f := range set.Files {
-		named.Components = append(named.Components, manifest.Component{
-			Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime,
-		})
-	}
 	t := b.table(set.Table)
-	t.Superseded = append(t.Superseded, named)
+	t.Superseded = append(t.Superseded, manifest.Unstored(set))
 }
 
 // keep returns the place of k in the manifest's list.

@@ -112,7 +112,7 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 		return Result{}, err
 	}
 	defer b.close()
-	body := manifest.Body{AsOf: w.AsOf, Pending: w.Pending, Schema: w.Schema}
+	body := manifest.Body{AsOf: w.AsOf, Pending: w.Pending, Schema: w.Schema, Node: w.Node, Gaps: w.Gaps}
 	p := newProgress(u.Progress, w.SSTables)
 	began := u.Now()
 	for i, set := range w.SSTables {
@@ -127,10 +127,10 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	for _, set := range w.Superseded {
 		b.supersede(set)
 	}
-	for t, proven := range w.Proven {
-		b.table(t).Proven = proven
+	if w.Barrier != nil && !b.result.More {
+		body.Barrier = b.without(*w.Barrier)
 	}
-	if b.empty() && !w.First {
+	if b.empty() && !w.First && body.Barrier == nil && len(w.Gaps) == 0 {
 		return b.result, nil
 	}
 	return b.result, b.commit(manifest.Increment, body)
@@ -144,7 +144,19 @@ type Increment struct {
 	Superseded []sstable.SSTable // to be named, not stored
 	Pending    []string          // tags the scan saw that no full has finished
 	Schema     *manifest.Schema  // when it has changed
-	Proven     map[sstable.Table]time.Time
+	Node       *manifest.Node    // likewise
+	Gaps       []manifest.Gap
+	// Barrier holds once all of SSTables are stored: it is left out of a part.
+	Barrier *manifest.Barrier
+}
+
+// without is the barrier, but not for tables of which an SSTable could not be read.
+func (b *batch) without(barrier manifest.Barrier) *manifest.Barrier {
+	barrier.Not = slices.Clone(barrier.Not)
+	for _, f := range b.result.Failed {
+		barrier.Not = append(barrier.Not, manifest.Hold{Table: f.SSTable.Table, Why: fmt.Sprintf("%s could not be read: %v", f.SSTable.Rel(""), f.Err)})
+	}
+	return &barrier
 }
 
 // Full is a snapshot to be stored.

@@ -182,10 +182,10 @@ func TestIncrementSaysWhatItDid(t *testing.T) {
 	n.Progress = func(p Progress) { told = append(told, p) }
 	sets := []sstable.SSTable{n.set(table("users"), "nb-1-big", 5000), n.set(table("users"), "nb-2-big", 700), n.set(table("events"), "nb-1-big", 1)}
 	old := n.set(table("events"), "nb-0-big", 10)
-	proven := n.now
+	at := n.now
 	r, err := n.Increment(context.Background(), Increment{
-		AsOf: n.now, SSTables: sets, Superseded: []sstable.SSTable{old}, Pending: []string{"theirs"},
-		Proven: map[sstable.Table]time.Time{table("users"): proven},
+		AsOf: at, SSTables: sets, Superseded: []sstable.SSTable{old}, Pending: []string{"theirs"},
+		Barrier: &manifest.Barrier{At: at},
 	})
 	n.must(err)
 	for _, s := range sets {
@@ -201,6 +201,9 @@ func TestIncrementSaysWhatItDid(t *testing.T) {
 	}
 	if len(r.Manifests) != 1 || r.More || len(r.Failed) != 0 || !slices.Equal(r.Manifests[0].Body.Pending, []string{"theirs"}) {
 		t.Errorf("%+v", r)
+	}
+	if b := r.Manifests[0].Body.Barrier; b == nil || !b.At.Equal(at) || len(b.Not) != 0 {
+		t.Errorf("barrier %+v", b)
 	}
 	want := []Progress{{1, 3, 5100, bytes}, {2, 3, 5900, bytes}, {3, 3, bytes, bytes}}
 	if !slices.Equal(told, want) {

@@ -19,6 +19,7 @@ type Listing struct {
 	Tables    []sstable.Table // that have a directory
 	Unknown   []string        // paths that nobody can place; they are not backed up
 	Errors    []error         // what could not be listed; the rest was
+	Unlisted  []sstable.Table // of which something could not be listed; without a name: all of the keyspace
 	Started   time.Time
 	Ended     time.Time
 
@@ -77,7 +78,7 @@ func (s *scanner) listing() Listing {
 	slices.SortFunc(l.Backups, compareSets)
 	slices.Sort(l.Unknown)
 	for _, sn := range s.snapshots {
-		sn.Partial = slices.ContainsFunc(s.failed, func(t sstable.Table) bool {
+		sn.Partial = slices.ContainsFunc(l.Unlisted, func(t sstable.Table) bool {
 			return t == sn.Table || t == sstable.Table{Keyspace: sn.Table.Keyspace}
 		})
 		slices.SortFunc(sn.SSTables, compareSets)

@@ -57,7 +57,6 @@ type scanner struct {
 	l           Listing
 	tables      map[sstable.Table]bool
 	snapshots   map[snapshotKey]*Snapshot
-	failed      []sstable.Table   // of which something could not be listed; without a name: the keyspace
 	filesystems map[uint64]uint64 // by device
 }
 
@@ -150,7 +149,7 @@ func (s *scanner) fail(scope sstable.Table, err error) bool {
 		return false
 	}
 	s.l.Errors = append(s.l.Errors, err)
-	s.failed = append(s.failed, scope)
+	s.l.Unlisted = append(s.l.Unlisted, scope)
 	return true
 }
 

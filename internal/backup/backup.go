@@ -32,6 +32,8 @@ type Node struct {
 	// Describe asks the database who it is and for its schema; nil where there is none to ask. Either
 	// result may be nil with an error: a pass goes on without them.
 	Describe func(context.Context) (*manifest.Node, *manifest.Schema, error)
+	// Observer tells what the database did meanwhile; without one, no barrier is passed.
+	Observer *Observer
 	// Prune unlinks what is durable. Without it, links are only looked at.
 	Prune bool
 	// Scanned is told of every listing, before anything is done with it; nil for nobody.
@@ -42,6 +44,9 @@ type Node struct {
 	// notes are those of our snapshots as they were before the newest scan: of one that had
 	// succeeded by then, the scan saw every table.
 	notes map[string]note
+
+	flush *flush                     // that may become a barrier
+	open  map[string]sstable.SSTable // sets that were not durable at the scan before this one, by path
 }
 
 // clearAgain is how long a snapshot that nodetool left in place is let be.
@@ -86,15 +91,25 @@ func (r Report) Open() (paths []string) {
 // Pass stores what is there. An error is one that stops a pass: the scan's or the bucket's. What
 // was committed before it is in the report.
 func (n *Node) Pass(ctx context.Context) (Report, error) {
+	seen, observed := n.observe(ctx)
+	if errors.Is(observed, ErrIdentity) {
+		return Report{}, observed
+	}
 	r, p, err := n.look(ctx)
 	if err != nil {
 		return r, err
 	}
-	sets := n.judgeSets(&r, p.news)
-	snapshots := n.judgeSnapshots(&r, p.snapshots)
-	if err := n.commit(ctx, &r, sets, snapshots, tags(p.snapshots)); err != nil {
+	if n.flush != nil && n.flush.need == nil {
+		n.flush.scanned(r.Scan, p.news)
+	}
+	w := work{sets: n.judgeSets(&r, p.news), snapshots: n.judgeSnapshots(&r, p.snapshots), seen: tags(p.snapshots)}
+	w.node, w.gaps = n.Uploader.History.State().Compare(seen)
+	w.gaps = append(w.gaps, n.holes(r, p.news)...)
+	w.barrier = n.barrier(&r, w.gaps, seen, observed)
+	if err := n.commit(ctx, &r, w); err != nil {
 		return r, err
 	}
+	n.committed(r, p.news, len(seen))
 	if n.Prune {
 		if err := n.prune(ctx, &r); err != nil {
 			return r, err
@@ -102,6 +117,16 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	}
 	n.clear(ctx, &r)
 	return r, nil
+}
+
+// work is what a pass has to commit.
+type work struct {
+	sets      []sstable.SSTable
+	snapshots []ready
+	seen      []string       // tags of all snapshots that are not stored whole
+	node      *manifest.Node // when it has changed
+	gaps      []manifest.Gap
+	barrier   *manifest.Barrier
 }
 
 // Look lets the Judge see what is there, and stores nothing: what does not change any more is ready
@@ -116,10 +141,13 @@ func (n *Node) Look(ctx context.Context) error {
 	return nil
 }
 
-// commit stores what is ready. seen are the tags of all snapshots that are not stored whole.
-func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, snapshots []ready, seen []string) error {
+// commit stores what is ready.
+func (n *Node) commit(ctx context.Context, r *Report, w work) error {
 	fresh := n.Uploader.History.State().Fresh()
-	steps := order(sets, snapshots, seen, fresh, r.Scan.Ended)
+	steps := order(w.sets, w.snapshots, w.seen, fresh, r.Scan.Ended)
+	if (len(steps) == 0 || steps[0].snapshot != nil) && (len(w.gaps) > 0 || w.barrier != nil) {
+		steps = slices.Insert(steps, 0, step{asOf: r.Scan.Ended, pending: w.seen})
+	}
 	if len(steps) == 0 {
 		return nil
 	}
@@ -127,8 +155,11 @@ func (n *Node) commit(ctx context.Context, r *Report, sets []sstable.SSTable, sn
 	if err != nil {
 		return err
 	}
+	if state := n.Uploader.History.State(); w.node == nil && state.Node() == nil {
+		w.node = node
+	}
 	for _, s := range steps {
-		if err := n.take(ctx, r, s, node, schema); err != nil {
+		if err := n.take(ctx, r, s, &w, schema); err != nil {
 			return err
 		}
 		if r.More {
@@ -190,11 +221,16 @@ func (r *Report) merge(next Report) {
 // from then on not the clock but the history tells what came before the snapshot. What is in backups/
 // is older than a snapshot of all tables that is yet to be taken, so it is named and not stored.
 func (n *Node) begin(ctx context.Context, tag string, all bool) (Report, error) {
+	seen, observed := n.observe(ctx)
+	if errors.Is(observed, ErrIdentity) {
+		return Report{}, observed
+	}
 	r, p, err := n.look(ctx)
 	if err != nil {
 		return r, err
 	}
 	first := uploader.Increment{First: true, AsOf: r.Scan.Ended, Pending: tags(p.snapshots)}
+	first.Node, _ = n.Uploader.History.State().Compare(seen)
 	if all && !contains(r.Scan, tag) {
 		first.Superseded = p.news
 	}
@@ -221,16 +257,20 @@ func (n *Node) look(ctx context.Context) (Report, plan, error) {
 	return Report{Scan: l}, compare(l, n.Uploader.History.State()), nil
 }
 
-func (n *Node) take(ctx context.Context, r *Report, s step, node *manifest.Node, schema *manifest.Schema) error {
+// take commits one step, and with the first what else there is to say in w.
+func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *manifest.Schema) error {
 	var res uploader.Result
 	var err error
 	if s.snapshot == nil {
 		res, err = n.Uploader.Increment(ctx, uploader.Increment{
 			AsOf: s.asOf, SSTables: s.sets, Pending: s.pending, Schema: n.changed(schema),
+			Node: w.node, Gaps: w.gaps, Barrier: w.barrier,
 		})
+		w.gaps, w.barrier = nil, nil
 	} else {
+		state := n.Uploader.History.State()
 		f := n.full(*s.snapshot, r.Scan, s.pending)
-		f.Node, f.Schema = node, cmp.Or(schema, n.Uploader.History.State().Schema())
+		f.Node, f.Schema = cmp.Or(w.node, state.Node()), cmp.Or(schema, state.Schema())
 		res, err = n.Uploader.Store(ctx, f)
 	}
 	r.Result = r.Plus(res)
@@ -263,7 +303,9 @@ func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full 
 	}
 	if f.Part.All {
 		for _, set := range l.Backups {
-			if st, ok := state.Match(set); ok && st.From.Seq <= after {
+			st, ok := state.Match(set)
+			gap, partial := state.Partial(set)
+			if ok && st.From.Seq <= after || partial && gap.Seq <= after {
 				f.Superseded = append(f.Superseded, set)
 			}
 		}

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/sstash/sstash/internal/sstable"
@@ -45,7 +44,7 @@ func (n *Node) judgeSets(r *Report, sets []sstable.SSTable) []sstable.SSTable {
 	var complete []sstable.SSTable
 	for _, set := range sets {
 		v := n.Judge.Backup(set, n.Now())
-		if r.hold(v, filepath.Join(set.DataDir, set.Dir, set.Stem)) {
+		if r.hold(v, pathOf(set)) {
 			complete = append(complete, set)
 		}
 	}
