@@ -124,8 +124,11 @@ func (m *Manifest) validateProofs() error {
 		}
 	}
 	for _, g := range m.Body.Gaps {
-		if g.Table == nil {
+		if g.Table == nil && len(g.Partial) == 0 {
 			continue
+		}
+		if g.Table == nil {
+			return corrupt("a gap names SSTables of no table")
 		}
 		if err := CheckTable(*g.Table); err != nil {
 			return fmt.Errorf("gap: %w", err)

@@ -29,32 +29,6 @@ type pointsVerb struct {
 	tables []string  // "KS" or "KS.T"; none: all
 }
 
-// pointsDoc is what `points --json` prints: node by node, the newest point last.
-type pointsDoc struct {
-	Points  []point  `json:"points"`
-	Damaged []string `json:"damaged"` // why older points can't be listed
-}
-
-// point is one entry of a history that changes what can be restored.
-type point struct {
-	Time    stamp         `json:"time"` // nothing in it was written later; `restore --at` this finds it, or a newer one of which that holds, too
-	Kind    manifest.Kind `json:"kind"`
-	Seq     uint64        `json:"seq"`
-	Cluster string        `json:"cluster"`
-	HostID  string        `json:"host_id"`
-	Tables  []pointTable  `json:"tables"`
-}
-
-// pointTable is what a point holds of one table.
-type pointTable struct {
-	Keyspace     string `json:"keyspace"`
-	Table        string `json:"table"`
-	TableID      string `json:"table_id"`
-	ProvenUntil  stamp  `json:"proven_until"`
-	LiveBytes    int64  `json:"live_bytes"`    // of its base: what the table held
-	RestoreBytes int64  `json:"restore_bytes"` // of its base and all increments since
-}
-
 // allNodes is what --cluster says without a value.
 const allNodes = "."
 
@@ -64,8 +38,9 @@ func newPoints(a *app) *cobra.Command {
 		Use:   "points [KS[.T]…] [--around TIME] [--cluster]",
 		Short: "List what can be restored, and what each point is proven through",
 		Long: `Lists the newest points of the node's history, the newest last: each entry that changes what can be
-restored, of these tables or of all. A table is proven through the snapshot that its chain begins with:
-everything acknowledged before that began is in the point.
+restored or is proven, of these tables or of all. A table is proven through the newest flush or snapshot that
+was seen to succeed: everything acknowledged before that began is in the point. Where it lags, a line below
+says why.
 
 --cluster lists the points of every node of this cluster; --cluster NAME of another one.`,
 		Example: `  sstash points
@@ -273,83 +248,18 @@ func (v *pointsVerb) replay(ctx context.Context, n node, w *window) ([]point, er
 
 // changes tells whether m changes what can be restored of the tables asked for.
 func (v *pointsVerb) changes(m *manifest.Manifest) bool {
+	if m.Body.Barrier != nil || slices.ContainsFunc(m.Body.Gaps, func(g manifest.Gap) bool {
+		return g.Table == nil || v.named(*g.Table)
+	}) {
+		return true
+	}
 	return slices.ContainsFunc(m.Body.Tables, func(t manifest.Table) bool {
-		switch {
-		case !v.named(t.Table):
-			return false
-		case t.Base != nil:
-			return t.Base.Complete
-		}
-		return len(t.SSTables) > 0 || !t.Proven.IsZero()
+		return v.named(t.Table) && (t.Base != nil && t.Base.Complete || t.Base == nil && len(t.SSTables) > 0)
 	})
 }
 
 func (v *pointsVerb) named(t sstable.Table) bool {
 	return len(v.tables) == 0 || slices.Contains(v.tables, t.Keyspace) || slices.Contains(v.tables, t.Keyspace+"."+t.Name)
-}
-
-// point describes the newest entry of a state. Its time is rounded up, for a time rounded down would
-// choose the point before.
-func (v *pointsVerb) point(n node, s *manifest.State, m *manifest.Manifest) point {
-	p := point{
-		Time: stamp(restore.Until(m).Add(time.Microsecond - 1)), Kind: m.Kind, Seq: m.Seq,
-		Cluster: n.Cluster, HostID: n.HostID, Tables: []pointTable{},
-	}
-	for _, t := range s.Tables() {
-		c := s.Chain(t)
-		if !v.named(t) || c.Tag == "" && len(c.SSTables) == 0 {
-			continue
-		}
-		row := pointTable{Keyspace: t.Keyspace, Table: t.Name, TableID: t.ID, ProvenUntil: stamp(c.Proven)}
-		for _, st := range c.SSTables {
-			row.RestoreBytes += st.Bytes()
-			if st.From.Body.Full != nil {
-				row.LiveBytes += st.Bytes()
-			}
-		}
-		p.Tables = append(p.Tables, row)
-	}
-	return p
-}
-
-// proven says through when a point's tables are proven: the earliest of those that are.
-func (p point) proven() string {
-	var first time.Time
-	unproven := 0
-	for _, t := range p.Tables {
-		switch at := time.Time(t.ProvenUntil); {
-		case at.IsZero():
-			unproven++
-		case first.IsZero() || at.Before(first):
-			first = at
-		}
-	}
-	if unproven > 0 && !first.IsZero() {
-		return fmt.Sprintf("%s (%d of %s: unproven)", stamp(first), unproven, count(len(p.Tables), "table"))
-	}
-	return stamp(first).String()
-}
-
-func (v *pointsVerb) write(w io.Writer, doc pointsDoc, several bool) {
-	if !v.at.IsZero() {
-		fmt.Fprintf(w, "around %s\n", stamp(v.at))
-	}
-	heading := "POINT\tTIME\tKIND\tTABLES\tRESTORES\tPROVEN UNTIL"
-	if several {
-		heading += "\tNODE"
-	}
-	fmt.Fprintln(w, heading)
-	for _, p := range doc.Points {
-		var bytes int64
-		for _, t := range p.Tables {
-			bytes += t.RestoreBytes
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%s\t%s", p.Seq, p.Time, p.Kind, len(p.Tables), size(bytes), p.proven())
-		if several {
-			fmt.Fprintf(w, "\t%s", p.HostID)
-		}
-		fmt.Fprintln(w)
-	}
 }
 
 // completeTables offers the tables that the newest point has, as far as they are known quickly.

@@ -132,6 +132,7 @@ func (a *app) look(ctx context.Context, cfg config.Config, why error) (status.St
 	daemon.Measure(&s, l, state)
 	s.CoveredUntil, s.LastFull, s.Seq = links.CoveredUntil(l, state), state.Whole().Began, state.Seq()
 	s.Warnings = append(s.Warnings, fmt.Sprintf("the service is not running (%v)", why))
+	s.Warnings = append(s.Warnings, daemon.Unproven(state)...)
 	for _, err := range l.Errors {
 		s.Warnings = append(s.Warnings, err.Error())
 	}

@@ -16,7 +16,9 @@ import (
 // that a look is not held up by an upload of hours.
 type Observer struct {
 	Ask func(context.Context) (*manifest.Node, error)
-	Now func() time.Time
+	// Every is how old an answer may get. What is switched off and on again in less is not seen.
+	Every time.Duration
+	Now   func() time.Time
 
 	mu    sync.Mutex
 	seen  []manifest.Node // since the history was last told, oldest first; no two neighbours are alike
@@ -25,13 +27,8 @@ type Observer struct {
 	err   error     // of the newest try
 }
 
-const (
-	// ObserveEvery is how often the database is asked. What is switched off and on again in less is not
-	// seen.
-	ObserveEvery = time.Minute
-	// askTimeout bounds one question: a database that hangs holds up nothing.
-	askTimeout = 30 * time.Second
-)
+// askTimeout bounds one question: a database that hangs holds up nothing.
+const askTimeout = 30 * time.Second
 
 // Look asks now.
 func (o *Observer) Look(ctx context.Context) error {
@@ -55,12 +52,12 @@ func (o *Observer) look(ctx context.Context) error {
 	return nil
 }
 
-// since returns what was seen, of which the newest is no older than since, or not much older than now
-// where that is later, unless the database can't be asked.
+// since returns what was seen. The newest is at most Every old and younger than since, unless the
+// error says that the database could not be asked.
 func (o *Observer) since(ctx context.Context, since time.Time) ([]manifest.Node, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.tried.IsZero() || o.Now().Sub(o.tried) >= ObserveEvery || !since.IsZero() && !o.at.After(since) {
+	if o.tried.IsZero() || o.Now().Sub(o.tried) >= o.Every || !since.IsZero() && !o.at.After(since) {
 		_ = o.look(ctx) // it is in o.err
 	}
 	return append([]manifest.Node(nil), o.seen...), o.err

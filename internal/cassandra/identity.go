@@ -43,6 +43,18 @@ func (c *Conn) Identity(ctx context.Context) (Identity, error) {
 	return id, nil
 }
 
+// IncrementalBackups tells whether incremental backups are on just now: system_views.settings, 4.0+.
+// Before 4.0, and for users who may not read it, there is only Nodetool.StatusBackup.
+func (c *Conn) IncrementalBackups(ctx context.Context) (bool, error) {
+	var value string
+	err := c.session.Query(`SELECT value FROM system_views.settings WHERE name = 'incremental_backups'`).
+		Consistency(gocql.One).ScanContext(ctx, &value)
+	if err != nil {
+		return false, fmt.Errorf("read settings of %s: %w", c.address, err)
+	}
+	return value == "true", nil
+}
+
 // Peers reads the other nodes of the ring, those that are down too.
 func (c *Conn) Peers(ctx context.Context) ([]Peer, error) {
 	rows := c.session.Query(`SELECT peer, host_id, data_center, rack, release_version, tokens, schema_version FROM system.peers`).

@@ -73,6 +73,10 @@ func TestIdentity(t *testing.T) {
 	if peers, err := n.conn.Peers(ctx); err != nil || len(peers) != 0 {
 		t.Errorf("peers of a lonely node: %+v, %v", peers, err)
 	}
+	if generation, err := n.tool.Generation(ctx); err != nil || generation != int64(before.GossipGeneration) {
+		t.Errorf("nodetool says generation %d, %v", generation, err)
+	}
+	n.switchBackups(t)
 	n.unreachable(t)
 	n.Kill()
 	after := n.recovers(t, before) // though nothing was asked in between
@@ -81,6 +85,29 @@ func TestIdentity(t *testing.T) {
 	}
 	n.down(t)
 	n.recovers(t, after)
+}
+
+// switchBackups: CQL and nodetool agree on whether incremental backups are on.
+func (n testNode) switchBackups(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	for _, want := range []bool{false, true} {
+		change := n.tool.DisableBackup
+		if want {
+			change = n.tool.EnableBackup
+		}
+		if err := change(ctx); err != nil {
+			t.Fatal(err)
+		}
+		byCQL, err := n.conn.IncrementalBackups(ctx)
+		if err != nil || byCQL != want {
+			t.Errorf("CQL says %v, %v; want %v", byCQL, err, want)
+		}
+		byTool, err := n.tool.StatusBackup(ctx)
+		if err != nil || byTool != want {
+			t.Errorf("nodetool says %v, %v; want %v", byTool, err, want)
+		}
+	}
 }
 
 func (n testNode) unreachable(t *testing.T) {

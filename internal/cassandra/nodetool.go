@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -159,6 +160,21 @@ func (n Nodetool) StatusBackup(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("nodetool statusbackup: unexpected answer %q", out)
+}
+
+// Generation returns the node's gossip generation, which grows with each start.
+func (n Nodetool) Generation(ctx context.Context) (int64, error) {
+	out, err := n.run(ctx, "info")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(name) == "Generation No" {
+			return strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("nodetool info: no generation in %q", out)
 }
 
 // EnableBackup turns incremental backups on until the node restarts.

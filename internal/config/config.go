@@ -91,6 +91,7 @@ type Full struct {
 	Every  time.Duration `yaml:"every"`
 	At     TimeOfDay     `yaml:"at"`
 	Spread time.Duration `yaml:"spread"`
+	Early  time.Duration `yaml:"early"` // what a gap makes early begins no sooner after the last one
 }
 
 // CommitLog says how often the tail of the live commit log is stored; 0 turns
@@ -136,7 +137,7 @@ type Encrypt struct {
 func Default() Config {
 	return Config{
 		Cassandra:   Cassandra{Scratch: []string{"cassandra", "-f"}},
-		Full:        Full{Every: 7 * day, At: 2 * 60, Spread: 30 * time.Minute},
+		Full:        Full{Every: 7 * day, At: 2 * 60, Spread: 30 * time.Minute, Early: time.Hour},
 		FlushEvery:  time.Hour,
 		CommitEvery: time.Minute,
 		CommitLog:   CommitLog{Every: 10 * time.Second},

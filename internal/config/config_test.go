@@ -96,7 +96,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"duplicate", ok + "links: off\nlinks: prune\n", nil, []string{":3:", `"links" already defined`}},
 		{"duplicate in flow", ok + "full: {every: 1d, every: 2d}\n", nil, []string{":2:", "already defined"}},
 		{"not yaml", ok + "full: {every: [\n", nil, []string{"sstash.yaml:"}},
-		{"group given a value", ok + "full: 7d\n", nil, []string{":2: full takes keys: every, at, spread"}},
+		{"group given a value", ok + "full: 7d\n", nil, []string{":2: full takes keys: every, at, spread, early"}},
 		{"value given a group", ok + "links: {a: 1}\n", nil, []string{":2: links takes one value"}},
 		{"list of lists", ok + "cassandra: {nodetool: [[x]]}\n", nil, []string{"cassandra.nodetool takes a list of plain values"}},
 		{"anchor", ok + "cluster: &a prod\n", nil, []string{":2: cluster takes one value"}},

@@ -111,8 +111,9 @@ cassandra:
   #scratch: [cassandra, -f]
 
 # A full backup every week, begun at this time of day (UTC), the nodes spread
-# over half an hour.
-#full: {every: 7d, at: "02:00", spread: 30m}
+# over half an hour. Where something may be missing among the flushes (a restart
+# of the database), one is taken early, but no sooner after the last than this.
+#full: {every: 7d, at: "02:00", spread: 30m, early: 1h}
 
 # Flush tables that stay quiet, so that what they hold is in the bucket within
 # this time. 0: never.

@@ -62,7 +62,7 @@ func (b *board) update(r backup.Report, err error, now time.Time) {
 		}
 	}
 	s.LastFull, s.Seq = state.Whole().Began, state.Seq()
-	s.Warnings = warnings(r)
+	s.Warnings = append(warnings(r), Unproven(state)...)
 	if b.node.Snapshots != nil && s.LastFull.IsZero() {
 		s.Warnings = append(s.Warnings, "no full of this node is stored yet: nothing is proven")
 	}
@@ -105,6 +105,21 @@ func warnings(r backup.Report) []string {
 		w = append(w, e.Error())
 	}
 	return w
+}
+
+// Unproven says what keeps newer points from being proven, and that the next full mends it.
+func Unproven(state *manifest.State) (warnings []string) {
+	for _, g := range state.Gaps() {
+		of := ""
+		if g.Table != nil {
+			of = g.Table.Keyspace + "." + g.Table.Name + ": "
+		}
+		warnings = append(warnings, of+g.String()+": later points are proven again from the next full on")
+	}
+	if n := state.Node(); n != nil && n.Backups == manifest.BackupsOff {
+		warnings = append(warnings, "incremental backups are off: nothing is proven after the last full (nodetool enablebackup, and incremental_backups: true in cassandra.yaml)")
+	}
+	return warnings
 }
 
 // Measure counts what a listing holds against a history.

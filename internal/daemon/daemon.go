@@ -17,6 +17,7 @@ import (
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/schedule"
+	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/watcher"
 )
 
@@ -39,8 +40,13 @@ type Service struct {
 	checked    time.Time // that the history is still all there
 	failures   int       // in a row
 	flushing   atomic.Bool
-	background sync.WaitGroup // of the flush
+	flushed    chan flushed  // the newest that succeeded and no pass knows of
+	wake       chan struct{} // there is something for a pass
+	background sync.WaitGroup
 }
+
+// flushed is when a flush of all tables began and ended.
+type flushed struct{ began, ended time.Time }
 
 const (
 	// retryMax bounds the pause after failures in a row.
@@ -70,6 +76,10 @@ func (s *Service) Run(ctx context.Context) error {
 	s.Node.Scanned = s.follow
 	s.checked = s.Now() // by Open
 	s.nextFlush = schedule.Flush(s.Config.FlushEvery, s.Now(), s.HostID)
+	s.flushed, s.wake = make(chan flushed, 1), make(chan struct{}, 1)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s.observeBeside(ctx)
 	s.Notify("READY=1")
 	defer s.Notify("STOPPING=1")
 	for {
@@ -83,6 +93,32 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.idle(ctx, wait); err != nil {
 			return nil
 		}
+	}
+}
+
+// observeBeside asks the database again and again what it did, however long a pass takes.
+func (s *Service) observeBeside(ctx context.Context) {
+	if s.Observer == nil && s.flushesDue() {
+		s.Observer = &backup.Observer{Ask: s.observeByNodetool, Every: observeByNodetoolEvery, Now: time.Now}
+	}
+	if s.Observer == nil {
+		return
+	}
+	s.background.Go(func() {
+		for sleep(ctx, s.Observer.Every) == nil {
+			_ = s.Observer.Look(ctx) // a pass asks again, and says so
+			if s.Observer.Changed() {
+				s.wakeUp()
+			}
+		}
+	})
+}
+
+// wakeUp ends the idling, now or the next time.
+func (s *Service) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -137,8 +173,7 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		}
 		s.checked = now
 	}
-	if due, ok := s.fullDue(now); ok && !due.After(now) {
-		tag := schedule.Tag(backup.TagPrefix, s.full().Slot(now))
+	if due, tag, ok := s.nextFull(now); ok && !due.After(now) {
 		s.Log.Info("a full is due", "tag", tag)
 		s.retryFull = now.Add(fullRetry)
 		r, err := s.Full(ctx, tag, nil)
@@ -152,6 +187,11 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		s.nextFlush = schedule.Flush(s.Config.FlushEvery, now, s.HostID)
 		s.flush(ctx)
 	}
+	select {
+	case f := <-s.flushed:
+		s.Flushed(f.began, f.ended)
+	default:
+	}
 	r, err := s.Pass(ctx)
 	if len(r.Manifests) > 0 {
 		s.lastCommit = s.Now()
@@ -161,8 +201,8 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 
 func (s *Service) flushesDue() bool { return s.Snapshots != nil && s.Config.FlushEvery > 0 }
 
-// flush lets the database flush beside the passes: one that hangs does not hold them up. What it
-// writes makes an event.
+// flush lets the database flush beside the passes: one that hangs does not hold them up. One that
+// succeeds is to become a barrier.
 func (s *Service) flush(ctx context.Context) {
 	if !s.flushing.CompareAndSwap(false, true) {
 		s.Log.Warn("the database is still at the flush before: recent writes wait for it")
@@ -170,22 +210,41 @@ func (s *Service) flush(ctx context.Context) {
 	}
 	s.background.Go(func() {
 		defer s.flushing.Store(false)
-		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil && ctx.Err() == nil {
-			s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
+		began := s.Now()
+		if err := s.Snapshots.Nodetool.Flush(ctx, ""); err != nil {
+			if ctx.Err() == nil {
+				s.Log.Warn("flush failed: recent writes wait for the database's own flush", "error", err)
+			}
+			return
 		}
+		select {
+		case <-s.flushed: // an older one
+		default:
+		}
+		s.flushed <- flushed{began, s.Now()}
+		s.wakeUp()
 	})
 }
 
-// fullDue is when the next full may begin; false when there will be none.
-func (s *Service) fullDue(now time.Time) (time.Time, bool) {
+// nextFull is when the next full may begin, and the tag of its snapshot; false when there will be none.
+// A gap makes it early. Not while incremental backups are off: what comes after it would not be proven
+// either.
+func (s *Service) nextFull(now time.Time) (due time.Time, tag string, ok bool) {
 	if s.Snapshots == nil || s.Config.Full.Every <= 0 {
-		return time.Time{}, false
+		return time.Time{}, "", false
 	}
-	due := s.full().Due(s.Uploader.History.State().Whole().Began, now, s.HostID)
+	state := s.Uploader.History.State()
+	last, gaps := state.Whole().Began, state.Gaps()
+	due, tag = s.full().Due(last, now, s.HostID), schedule.Tag(backup.TagPrefix, s.full().Slot(now))
+	if len(gaps) > 0 && (state.Node() == nil || state.Node().Backups != manifest.BackupsOff) {
+		if early := schedule.Early(last, s.Config.Full.Early, now); early.Before(due) {
+			due, tag = early, schedule.Tag(backup.TagPrefix, gaps[len(gaps)-1].Noticed)
+		}
+	}
 	if due.Before(s.retryFull) {
 		due = s.retryFull
 	}
-	return due, true
+	return due, tag, true
 }
 
 func (s *Service) full() schedule.Full {
@@ -204,6 +263,13 @@ func (s *Service) idle(ctx context.Context, wait time.Duration) error {
 	wait = s.untilDue(wait)
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
+	go func() {
+		select {
+		case <-s.wake:
+			cancel()
+		case <-limited.Done():
+		}
+	}()
 	if s.watch != nil {
 		if err := s.watch.Wait(limited); err == nil {
 			s.metrics.hints.Inc()
@@ -239,7 +305,7 @@ func (s *Service) untilDue(wait time.Duration) time.Duration {
 	if s.flushesDue() {
 		wait = min(wait, s.nextFlush.Sub(now))
 	}
-	if due, ok := s.fullDue(now); ok {
+	if due, _, ok := s.nextFull(now); ok {
 		wait = min(wait, due.Sub(now))
 	}
 	return max(wait, s.Config.Watch.Settle)

@@ -41,6 +41,12 @@ type Node struct {
 	listener net.Listener
 }
 
+// How often the database is asked what it did: by CQL, and by nodetool, which is three JVMs.
+const (
+	observeEvery           = time.Minute
+	observeByNodetoolEvery = 10 * time.Minute
+)
+
 // nodetoolTimeout is how long a snapshot may take: passes wait for it.
 const nodetoolTimeout = 30 * time.Minute
 
@@ -117,6 +123,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	if c.Cassandra.CQL != "" {
 		n.Describe = n.describe
+		n.Observer = &backup.Observer{Ask: n.observe, Every: observeEvery, Now: time.Now}
 	}
 	return n, nil
 }
@@ -178,17 +185,11 @@ func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, 
 		return nil, nil, err
 	}
 	defer conn.Close()
-	id, err := conn.Identity(ctx)
+	node, err := n.identify(ctx, conn)
 	if err != nil {
 		return nil, nil, err
 	}
-	if id.HostID != n.HostID {
-		return nil, nil, fmt.Errorf("%s is host %s, not %s: %w", n.Config.Cassandra.CQL, id.HostID, n.HostID, backup.ErrIdentity)
-	}
-	node := &manifest.Node{
-		Release: id.Release, Datacenter: id.DC, Rack: id.Rack, Tokens: id.Tokens,
-		Partitioner: id.Partitioner[strings.LastIndexByte(id.Partitioner, '.')+1:],
-	}
+	node.Generation = 0 // only who looks for holes may say so
 	s, err := conn.Schema(ctx)
 	if errors.Is(err, cassandra.ErrSchemaByCQL) {
 		return node, nil, nil // before 4.0: each snapshot has its schema.cql
@@ -202,6 +203,64 @@ func (n *Node) describe(ctx context.Context) (*manifest.Node, *manifest.Schema, 
 		schema.Statements = append(schema.Statements, o.Statements...)
 	}
 	return node, schema, nil
+}
+
+// observe asks the database for what tells that flushes may not have been linked.
+func (n *Node) observe(ctx context.Context) (*manifest.Node, error) {
+	conn, err := Dial(ctx, n.Config)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	node, err := n.identify(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	on, err := conn.IncrementalBackups(ctx)
+	if err != nil && n.Snapshots != nil { // before 4.0
+		on, err = n.Snapshots.Nodetool.StatusBackup(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	node.Backups = backups(on)
+	return node, nil
+}
+
+// observeByNodetool is observe for a node without CQL.
+func (n *Node) observeByNodetool(ctx context.Context) (*manifest.Node, error) {
+	generation, err := n.Snapshots.Nodetool.Generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := n.Snapshots.Nodetool.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	on, err := n.Snapshots.Nodetool.StatusBackup(ctx)
+	return &manifest.Node{Generation: generation, Release: release, Backups: backups(on)}, err
+}
+
+func backups(on bool) manifest.Backups {
+	if on {
+		return manifest.BackupsOn
+	}
+	return manifest.BackupsOff
+}
+
+// identify asks who answers. backup.ErrIdentity: another node.
+func (n *Node) identify(ctx context.Context, conn *cassandra.Conn) (*manifest.Node, error) {
+	id, err := conn.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id.HostID != n.HostID {
+		return nil, fmt.Errorf("%s is host %s, not %s: %w", n.Config.Cassandra.CQL, id.HostID, n.HostID, backup.ErrIdentity)
+	}
+	return &manifest.Node{
+		Release: id.Release, Datacenter: id.DC, Rack: id.Rack, Tokens: id.Tokens,
+		Partitioner: id.Partitioner[strings.LastIndexByte(id.Partitioner, '.')+1:], Generation: int64(id.GossipGeneration),
+	}, nil
 }
 
 // levels is how hard c says that files are compressed, and those of some tables.

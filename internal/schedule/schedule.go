@@ -44,6 +44,16 @@ func (f Full) Due(last, now time.Time, host string) time.Time {
 	return slot.Add(f.delay(host))
 }
 
+// Early is when the full that closes a gap is due: at once, but not sooner than least after the last
+// one began, so that a node that crashes again and again is not snapshotted each time. A last one by a
+// clock that was ahead puts nothing off.
+func Early(last time.Time, least time.Duration, now time.Time) time.Time {
+	if next := last.Add(least); !last.After(now) && next.After(now) {
+		return next
+	}
+	return now
+}
+
 func (f Full) delay(host string) time.Duration {
 	if f.Spread <= 0 {
 		return 0

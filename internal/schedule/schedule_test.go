@@ -152,3 +152,16 @@ func TestCommit(t *testing.T) {
 		t.Errorf("the first commit is due %s", got)
 	}
 }
+
+func TestEarly(t *testing.T) {
+	f := func(last, now, want string) {
+		t.Helper()
+		if got := Early(at(t, last), time.Hour, at(t, now)); !got.Equal(at(t, want)) {
+			t.Errorf("after %s at %s: due %s, want %s", last, now, got.Format(time.RFC3339), want)
+		}
+	}
+	f("2026-11-20T02:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z")
+	f("2026-11-22T11:10:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:10:00Z")
+	f("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z")
+	f("2026-11-23T11:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z") // the clock was set back
+}
