@@ -31,7 +31,31 @@ type RowsState struct {
 	class   lz4.Class // 0 until the first chunks have told
 	kept    bool      // chunks are kept as they are: no class makes them
 	lost    bool      // rows are no longer split: the grammar broke
+	plain   Plain     // why
 	grammar columns.State
+}
+
+// Plain is why a Data.db is not stored in columns from some piece on; "" if it is.
+type Plain string
+
+// The reasons.
+const (
+	PlainClass   Plain = "class"   // no class of LZ4 makes half of the first chunks
+	PlainChunk   Plain = "chunk"   // a chunk is not what its compressor writes, or not where it should be
+	PlainSchema  Plain = "schema"  // the columns are not known: there was no Schema
+	PlainGrammar Plain = "grammar" // rows are otherwise than the schema says
+)
+
+// Plain tells why the piece before, and from there on all others, are not in columns: "" if they are, and
+// with Fast, which does not try.
+func (s RowsState) Plain() Plain { return s.plain }
+
+// PieceReport tells how a piece was stored.
+type PieceReport struct {
+	Columns bool // or as it is, for columns would not be smaller
+	Chunks  int
+	Kept    int // chunks that LZ4 makes otherwise of their rows, or with another checksum
+	Damaged int // chunks that don't have their checksum: the file is damaged. With Fast nobody looks
 }
 
 const (
@@ -44,39 +68,74 @@ type piece struct {
 	Piece
 	chunks    chunks
 	transform Transform // None: there are no rows to be had
+	damaged   int
 }
 
 // OpenRows takes the rows out of p, and returns the state in which the piece after p begins: that may
 // be opened by another Encoder meanwhile. A level of Fast leaves them in their chunks.
 func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
-	e.piece = piece{Piece: p}
+	e.piece = piece{Piece: p, chunks: chunks{count: len(p.Ends)}}
 	if e.level == Fast || s.kept {
 		s.kept = true
 		return s
 	}
 	c, ok := e.inflate(p, of)
 	if !ok {
-		s.lost = true // where the grammar goes on is unknown
-		return s
+		e.piece.damaged = damaged(p, of)
+		return s.lose(PlainChunk) // where the grammar goes on is unknown
 	}
 	if s.class == 0 {
 		s.class = e.classOf(p, c)
 	}
 	if s.kept = s.class == 0; s.kept {
-		return s
+		e.piece.damaged = damaged(p, of)
+		return s.lose(PlainClass)
 	}
 	c.class = s.class
 	e.piece.chunks, e.piece.transform = c, Unchunked
-	if of.Schema == nil || s.lost {
+	if s.lost {
 		return s
+	}
+	if of.Schema == nil {
+		return s.lose(PlainSchema)
 	}
 	var err error
 	if s.grammar, err = e.columns.Split(e.rows, of.Schema, s.grammar); err != nil {
-		s.lost = true
-		return s
+		return s.lose(PlainGrammar)
 	}
 	e.piece.transform = Columns
 	return s
+}
+
+// lose is the state in which rows are no longer split.
+func (s RowsState) lose(why Plain) RowsState {
+	if !s.lost {
+		s.lost, s.plain = true, why
+	}
+	return s
+}
+
+// Report tells how the piece was stored that EncodeRows made the last frame of.
+func (e *Encoder) Report() PieceReport {
+	r := PieceReport{Columns: e.piece.transform == Columns, Chunks: e.piece.chunks.count, Damaged: e.piece.damaged}
+	for _, o := range e.piece.chunks.odd {
+		if o.kind == oddKept {
+			r.Kept++
+		}
+	}
+	return r
+}
+
+// damaged counts the chunks of p that don't have their checksums.
+func damaged(p Piece, of Rows) (n int) {
+	c, at := chunks{adler: of.Adler32}, 0
+	for _, end := range p.Ends {
+		if end < at+chunkCheck || end > len(p.Raw) || !c.checked(p.Raw[at:end]) {
+			n++
+		}
+		at = max(at, min(end, len(p.Raw)))
+	}
+	return n
 }
 
 // EncodeRows makes the frame of the piece that was opened last, once. The rest is as with Encode.
@@ -130,6 +189,9 @@ func (e *Encoder) keep() (kept []byte) {
 		if !e.makes(&p.chunks, chunk, rows, o.kind) {
 			o.kind, o.kept = oddKept, len(chunk)
 			kept = append(kept, chunk...)
+			if !p.chunks.checked(chunk) {
+				p.damaged++
+			}
 		}
 		if o.kind != oddLength || o.rows != p.chunks.length {
 			odd = append(odd, o)

@@ -90,8 +90,8 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 	}
 	defer source.close()
 
-	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts(set.Name())}
-	spill := &spill{batch: b, source: source, name: set.Name(), label: label(set), level: b.u.level(set, base == nil)}
+	stored := manifest.SSTable{Index: set.Index, Stem: set.Stem, Facts: source.facts()}
+	spill := &spill{batch: b, source: source, label: label(set), level: b.u.level(set, base == nil)}
 	for i := range source.files {
 		f := &source.files[i]
 		c := manifest.Component{Name: f.Component, Size: f.Size, FS: f.FS, Inode: f.Inode, Mtime: f.Mtime}
@@ -112,6 +112,9 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 		return false, nil // its own packs, if any went out, stay in the bucket without a name
 	}
 	b.u.note(set, nil)
+	if f, odd := spill.found(set); odd {
+		b.result.Findings = append(b.result.Findings, f)
+	}
 	if err := spill.finish(stored.Components); err != nil {
 		return false, err
 	}

@@ -53,16 +53,24 @@ type coding struct {
 	encoder *chunker.Encoder
 	done    chan struct{} // closed when frame or err are there
 	frame   chunker.Frame
+	report  chunker.PieceReport // of chunks
 	err     error
 }
 
 // plain makes a frame of any bytes.
 func (w *coding) plain() (chunker.Frame, error) { return w.encoder.Encode(w.raw) }
 
-// encode calls read, which hands out pieces in order, and calls take with their frames, of that level, in
-// the same order. Only read runs beside the caller, and it has ended when encode returns. The error is that of
+// rows makes a frame of the chunks that the encoder has opened.
+func (w *coding) rows() (chunker.Frame, error) {
+	f, err := w.encoder.EncodeRows()
+	w.report = w.encoder.Report()
+	return f, err
+}
+
+// encode calls read, which hands out pieces in order, and calls take with them once they have frames, of
+// that level, in the same order. Only read runs beside the caller, and it has ended when encode returns. The error is that of
 // take rather than that of read.
-func (c *coders) encode(ctx context.Context, level chunker.Level, read func(*reader) error, take func(*part, chunker.Frame) error) error {
+func (c *coders) encode(ctx context.Context, level chunker.Level, read func(*reader) error, take func(*coding) error) error {
 	for _, e := range c.all { // all are free
 		if err := e.SetLevel(level); err != nil {
 			return err
@@ -81,7 +89,7 @@ func (c *coders) encode(ctx context.Context, level chunker.Level, read func(*rea
 		<-w.done
 		if err == nil {
 			if err = w.err; err == nil {
-				err = take(w.part, w.frame)
+				err = take(w)
 			}
 			if err != nil {
 				stop()

@@ -42,8 +42,8 @@ func TestFramesComeInOrder(t *testing.T) {
 		}
 		var got []byte
 		d := chunker.NewDecoder()
-		err = c.encode(t.Context(), chunker.Balanced, pieces(content, readErr), func(_ *part, f chunker.Frame) (err error) {
-			got, err = d.Decode(got, f)
+		err = c.encode(t.Context(), chunker.Balanced, pieces(content, readErr), func(w *coding) (err error) {
+			got, err = d.Decode(got, w.frame)
 			return err
 		})
 		if !errors.Is(err, readErr) || !bytes.Equal(got, content) {
@@ -70,7 +70,7 @@ func TestEncodingStops(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		taken := 0
-		err = c.encode(ctx, chunker.Balanced, pieces(content, nil), func(*part, chunker.Frame) error {
+		err = c.encode(ctx, chunker.Balanced, pieces(content, nil), func(*coding) error {
 			if taken++; taken == 3 {
 				return end(cancel)
 			}

@@ -14,8 +14,8 @@ const factsLimit = 64 << 20
 
 // facts reads what Statistics.db and Summary.db say. Facts describe, they don't decide: an SSTable
 // whose Statistics.db we can't read is stored like any other.
-func (s *source) facts(name sstable.Name) manifest.Facts {
-	stats, _ := sstable.ParseStats(name, s.content(sstable.Statistics))
+func (s *source) facts() manifest.Facts {
+	stats, _ := sstable.ParseStats(s.name, s.statistics)
 	f := manifest.Facts{
 		MinTimestamp: stats.MinTimestamp, MaxTimestamp: stats.MaxTimestamp,
 		MaxDeletionTime: stats.MaxDeletion, Level: int(stats.Level), RepairedAt: stats.RepairedAt,

@@ -16,35 +16,41 @@ import (
 const lz4Compressor = "LZ4Compressor"
 
 // chunked tells how the chunks of an SSTable's Data.db can be undone; false when they can't: then it is
-// stored like any other file.
-func (s *source) chunked(name sstable.Name) (chunkList, bool) {
+// stored like any other file. plain is why, when that is not as it should be.
+func (s *source) chunked() (list chunkList, plain chunker.Plain, ok bool) {
 	info, data := s.file(sstable.CompressionInfo), s.file(sstable.Data)
 	if info == nil || data == nil {
-		return chunkList{}, false
+		return chunkList{}, "", false
 	}
 	const enough = 64 << 10
 	head, err := io.ReadAll(io.NewSectionReader(info.fd, 0, enough))
 	if err != nil {
-		return chunkList{}, false
+		return chunkList{}, chunker.PlainChunk, false
 	}
-	from, at, err := sstable.ParseCompressionHead(name, head)
-	if err != nil || from.Compressor != lz4Compressor || from.Options["lz4_compressor_type"] == "high" ||
+	from, at, err := sstable.ParseCompressionHead(s.name, head)
+	if err != nil {
+		return chunkList{}, chunker.PlainChunk, false
+	}
+	if from.Compressor != lz4Compressor || from.Options["lz4_compressor_type"] == "high" ||
 		from.ChunkLength > chunker.RowsSize || from.Chunks <= 0 {
-		return chunkList{}, false
+		return chunkList{}, "", false
 	}
 	return chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{
 		Length: int(from.ChunkLength), MaxStored: int(min(from.MaxCompressedLength, math.MaxInt32)),
-		Adler32: name.Version < "ma" && name.Format == "big", Schema: s.schema(name),
-	}}, true
+		Adler32: !s.columns(), Schema: s.schema(),
+	}}, "", true
 }
 
+// columns tells whether rows are of the grammar that came with 3.0.
+func (s *source) columns() bool { return s.name.Version >= "ma" || s.name.Format != "big" }
+
 // schema is what the grammar of the rows depends on, nil when it is not known.
-func (s *source) schema(name sstable.Name) *columns.Schema {
-	header, ok := sstable.SerializationHeader(name, s.content(sstable.Statistics))
+func (s *source) schema() *columns.Schema {
+	header, ok := sstable.SerializationHeader(s.name, s.statistics)
 	if !ok {
 		return nil
 	}
-	schema, err := columns.ParseSchema(name.Version, header)
+	schema, err := columns.ParseSchema(s.name.Version, header)
 	if err != nil {
 		return nil
 	}
@@ -69,13 +75,14 @@ func (c *chunkList) piece() ([]int, error) {
 	if n <= 0 {
 		return nil, io.EOF
 	}
-	list := make([]byte, 8*(n+1))
-	got, err := c.fd.ReadAt(list, c.at+8*c.next)
-	if err != nil && (err != io.EOF || int64(got) < 8*n) {
-		return nil, fmt.Errorf("read %s: %w", sstable.CompressionInfo, err)
-	}
+	list := make([]byte, 8*(n+1)) // one more tells where this piece ends
+	known := list
 	if c.next+n == c.count {
+		known = list[:8*n]
 		binary.BigEndian.PutUint64(list[8*n:], uint64(c.end))
+	}
+	if _, err := c.fd.ReadAt(known, c.at+8*c.next); err != nil {
+		return nil, fmt.Errorf("read %s: %v", sstable.CompressionInfo, err) // io.EOF means another thing here
 	}
 	begin := int64(binary.BigEndian.Uint64(list))
 	ends := make([]int, n)

@@ -10,7 +10,9 @@ import (
 
 // source is an SSTable with all its files open: from here on the links may go, the bytes stay.
 type source struct {
-	files []file
+	name       sstable.Name
+	files      []file
+	statistics []byte // Statistics.db; nil when it is not there, too large or unreadable
 }
 
 // file is one open component.
@@ -27,7 +29,7 @@ func openSet(set sstable.SSTable) (*source, error) {
 		return nil, err
 	}
 	defer root.Close()
-	s := &source{}
+	s := &source{name: set.Name()}
 	for _, f := range set.Files {
 		opened, err := fileid.Open(root, set.Rel(f.Component), f.Fingerprint)
 		if err != nil {
@@ -36,6 +38,7 @@ func openSet(set sstable.SSTable) (*source, error) {
 		}
 		s.files = append(s.files, file{f, newColdReader(opened, f.Size)})
 	}
+	s.statistics = s.content(sstable.Statistics)
 	return s, nil
 }
 

@@ -16,12 +16,14 @@ import (
 type spill struct {
 	batch  *batch
 	source *source
-	name   sstable.Name
 	label  string
 	level  chunker.Level
 	held   int
 	parts  []part
 	own    *packSet
+
+	plain           chunker.Plain // why rows are not in columns
+	chunks, damaged int           // of Data.db
 }
 
 // part is one component on its way: the frames held back, or the places of those sent.
@@ -82,34 +84,49 @@ func (s *spill) bytes(r *reader, p *part) error {
 // data makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
 // it leaves is like any other file.
 func (s *spill) data(r *reader, p *part) error {
-	list, ok := s.source.chunked(s.name)
-	if !ok {
-		return nil
+	list, plain, ok := s.source.chunked()
+	var err error
+	if ok {
+		plain, err = s.rows(r, p, list)
 	}
+	if s.source.columns() {
+		s.plain = plain
+	}
+	return err
+}
+
+// rows makes pieces of whole chunks, and tells why they are not in columns from somewhere on.
+func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) {
 	var state chunker.RowsState
 	for {
 		ends, err := list.piece()
+		if errors.Is(err, io.EOF) {
+			return state.Plain(), nil
+		}
 		if err != nil {
-			return nil
+			return chunker.PlainChunk, nil
 		}
 		n := ends[len(ends)-1]
 		w, err := r.next(p, p.file, n)
 		if errors.Is(err, io.EOF) {
-			return nil
+			return chunker.PlainChunk, nil
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
-		if len(w.raw) < n { // it was longer when the list was made
+		if len(w.raw) < n {
 			r.start(w, w.plain)
-			return nil
+			return chunker.PlainChunk, nil
 		}
 		state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
-		r.start(w, w.encoder.EncodeRows)
+		r.start(w, w.rows)
 	}
 }
 
-func (s *spill) frame(p *part, f chunker.Frame) error {
+func (s *spill) frame(w *coding) error {
+	p, f := w.part, w.frame
+	s.chunks += w.report.Chunks
+	s.damaged += w.report.Damaged
 	s.batch.result.NewBytes += int64(f.Raw)
 	if s.own != nil {
 		ref, err := s.own.add(f)

@@ -85,6 +85,8 @@ type Result struct {
 	// Failed are the SSTables that could not be read. They don't hold up the others; a later scan
 	// will find them again.
 	Failed []Failure
+	// Findings are of those that were stored.
+	Findings []Finding
 }
 
 // Failure is an SSTable that was not stored, and why.
@@ -325,7 +327,7 @@ func (r Result) Plus(o Result) Result {
 		SSTables:  r.SSTables + o.SSTables, Files: r.Files + o.Files,
 		Bytes: r.Bytes + o.Bytes, NewBytes: r.NewBytes + o.NewBytes,
 		Stored: r.Stored + o.Stored, Puts: r.Puts + o.Puts,
-		Failed: append(r.Failed, o.Failed...),
+		Failed: append(r.Failed, o.Failed...), Findings: append(r.Findings, o.Findings...),
 	}
 }
 

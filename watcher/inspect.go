@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,9 @@ const (
 	manifestLimit = 64 << 20
 	schemaLimit   = 16 << 20
 )
+
+// errDamaged: what a set's files say of each other can't be true.
+var errDamaged = errors.New("damaged")
 
 // inspect tells what is missing from a set, and whether what is there fits
 // together.
@@ -56,11 +60,11 @@ func checkCompression(set sstable.SSTable, name sstable.Name) error {
 	}
 	c, at, err := sstable.ParseCompressionHead(name, head)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	end := at + 8*c.Chunks
 	if end > info.Size || end < info.Size && !name.Dictionaries() {
-		return fmt.Errorf("CompressionInfo.db has %d bytes and lists %d chunks", info.Size, c.Chunks)
+		return fmt.Errorf("%w: CompressionInfo.db has %d bytes and lists %d chunks", errDamaged, info.Size, c.Chunks)
 	}
 	var last [8]byte
 	if c.Chunks > 0 {
@@ -69,7 +73,7 @@ func checkCompression(set sstable.SSTable, name sstable.Name) error {
 		}
 	}
 	if err := c.CheckLast(int64(binary.BigEndian.Uint64(last[:])), data.Size); err != nil {
-		return fmt.Errorf("CompressionInfo.db does not fit Data.db: %w", err)
+		return fmt.Errorf("%w: CompressionInfo.db does not fit Data.db: %w", errDamaged, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,7 @@ func (s State) String() string { return [...]string{"waiting", "ready", "quarant
 // A Verdict is what a Judge says of a set or a snapshot.
 type Verdict struct {
 	State   State
-	Why     string   // it is not ready
+	Why     string   // it is not ready; if Ready, the damage that Patience was lost with
 	Missing []string // names that are not there; if Ready, those that Patience was lost with
 
 	// Of a snapshot, as far as its manifest.json is readable.
@@ -38,7 +39,8 @@ type Verdict struct {
 // last file of a set, so a set is complete when all files are there without which it
 // can't be opened, those that its TOC.txt lists as well, its sizes fit, and nothing
 // has changed for Settle. Files that are only listed are given up after Patience,
-// for some never come. A Judge remembers when it saw what, so it must see scans
+// for some never come; and sizes that don't fit are those of a damaged set, which must
+// not hold up the others of a snapshot. A Judge remembers when it saw what, so it must see scans
 // repeatedly to say Ready. It is not safe for concurrent use.
 type Judge struct {
 	Settle   time.Duration
@@ -81,16 +83,18 @@ func (j *Judge) settling() string { return fmt.Sprintf("changed less than %s ago
 func (j *Judge) inspected(set sstable.SSTable, age time.Duration) Verdict {
 	required, listed, err := inspect(set)
 	v := Verdict{Missing: slices.Concat(required, listed)}
+	damaged := errors.Is(err, errDamaged)
 	switch {
 	case err != nil:
 		v.Why = err.Error()
 	case len(required) > 0, len(listed) > 0 && age < j.Patience:
 		v.Why = "waiting for " + strings.Join(v.Missing, ", ")
-	default:
-		v.State = Ready
-		return v
 	}
-	v.State = j.held(age)
+	if v.Why == "" || damaged && age >= j.Patience {
+		v.State = Ready
+	} else {
+		v.State = j.held(age)
+	}
 	return v
 }
 

@@ -19,6 +19,7 @@ func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
 	since := j.sight(sn.key(), sn.metaFiles(), now).since
 	var faulty *sighting // a set that is not ready, a quarantined one if there is any
 	var name string
+	var damaged []string
 	for _, set := range sn.SSTables {
 		seen := j.set(set, now)
 		if seen.since.After(since) {
@@ -26,6 +27,8 @@ func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
 		}
 		if st := seen.verdict.State; st != Ready && (faulty == nil || st > faulty.verdict.State) {
 			faulty, name = seen, filepath.Join(set.Index, set.Stem)
+		} else if st == Ready && seen.verdict.Why != "" {
+			damaged = append(damaged, filepath.Join(set.Index, set.Stem)+": "+seen.verdict.Why)
 		}
 	}
 	v := Verdict{Ephemeral: sn.LegacyEphemeral}
@@ -36,6 +39,9 @@ func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
 		v.State, v.Why, v.Missing = faulty.verdict.State, name+": "+faulty.verdict.Why, faulty.verdict.Missing
 	default:
 		j.whole(&v, sn, age)
+		if v.State == Ready {
+			v.Why = strings.Join(damaged, "; ")
+		}
 	}
 	return v
 }

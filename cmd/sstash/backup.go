@@ -45,6 +45,7 @@ type backupDoc struct {
 	PrunedBytes int64    `json:"pruned_bytes"`
 	Incomplete  []held   `json:"incomplete"`
 	Problems    []string `json:"problems"`
+	Damaged     []held   `json:"damaged"`
 }
 
 // held is something that is not durable, and why.
@@ -181,7 +182,7 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 	d := backupDoc{
 		Seq: r.Seq(), Kind: "none", SSTables: r.SSTables, Files: r.Files, Bytes: r.Bytes, NewBytes: r.NewBytes,
 		StoredBytes: r.Stored, Puts: r.Puts, Seconds: took.Seconds(), PrunedFiles: r.Pruned.Files, PrunedBytes: r.Pruned.Bytes,
-		Incomplete: []held{}, Problems: []string{},
+		Incomplete: []held{}, Problems: []string{}, Damaged: []held{},
 	}
 	tables := map[sstable.Table]bool{}
 	for _, m := range r.Manifests {
@@ -202,6 +203,14 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 	for _, err := range r.Scan.Errors {
 		d.Incomplete = append(d.Incomplete, held{"what could not be listed", err.Error()})
 	}
+	for _, h := range r.Damaged {
+		d.Damaged = append(d.Damaged, held{h.Path, h.Why})
+	}
+	for _, f := range r.Findings {
+		if f.Damage != "" {
+			d.Damaged = append(d.Damaged, held{filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")), f.Why()})
+		}
+	}
 	for _, err := range r.Problems {
 		d.Problems = append(d.Problems, err.Error())
 	}
@@ -220,6 +229,9 @@ func (d backupDoc) write(w io.Writer) {
 	}
 	for _, h := range d.Incomplete {
 		fmt.Fprintf(w, "not stored: %s: %s\n", h.Path, h.Why)
+	}
+	for _, h := range d.Damaged {
+		fmt.Fprintf(w, "damaged on this node, stored as it is: %s: %s\n", h.Path, h.Why)
 	}
 	for _, p := range d.Problems {
 		fmt.Fprintf(w, "problem: %s\n", p)

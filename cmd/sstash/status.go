@@ -71,7 +71,7 @@ func (a *app) status(ctx context.Context, maxAge string) error {
 	now := a.now()
 	s.Judge(now, limit)
 	doc := statusDoc{s, stamp(s.CoveredUntil), stamp(s.LogUntil), stamp(s.LastFull)}
-	doc.Warnings = list(doc.Warnings)
+	doc.Warnings, doc.Notes = list(doc.Warnings), list(doc.Notes)
 	if err := a.print(doc, func(w io.Writer) { doc.write(w, now) }); err != nil {
 		return err
 	}
@@ -155,5 +155,8 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 	}
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(w, "warning\t%s\n", warning)
+	}
+	for _, note := range d.Notes {
+		fmt.Fprintf(w, "note\t%s\n", note)
 	}
 }

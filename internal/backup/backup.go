@@ -58,6 +58,7 @@ type Report struct {
 	Scan        watcher.Listing
 	Waiting     []Held // not complete yet; look again soon
 	Quarantined []Held // not complete for too long: reported, and still looked at
+	Damaged     []Held // whose files don't fit together: stored as they are
 	Kept        []links.Kept
 	Pruned      links.Freed
 	Cleared     []string // our snapshots that are stored and gone from the node
@@ -210,6 +211,7 @@ func (r *Report) merge(next Report) {
 	next.Result = r.Plus(next.Result)
 	next.More = more
 	next.Kept = append(r.Kept, next.Kept...)
+	next.Damaged = append(r.Damaged, next.Damaged...)
 	next.Problems = append(r.Problems, next.Problems...)
 	next.Cleared = append(r.Cleared, next.Cleared...)
 	next.Pruned.Files += r.Pruned.Files

@@ -56,3 +56,41 @@ func wantStored(t *testing.T, stored map[inode]digest, set sstable.SSTable) {
 		}
 	}
 }
+
+// A truncated file holds up neither the snapshot that it is in nor anything else: after a while its SSTable
+// is stored as it is, and told of.
+func TestI10_TruncatedFilesAreStored(t *testing.T) {
+	db := newDatabase(t, t.TempDir(), newClock(), nil, 0)
+	db.dirs = fixtures.DataDirs(fixtures.Unpack(t, "5.0.8-nb"))
+	w := newWorld(t, newMemory(), db)
+	w.prune = false
+	w.open()
+	w.node.Snapshots = nil
+	for _, file := range []string{"c_lz4_4k-*/backups/nb-1-big-Data.db", "wide-*/backups/nb-1-big-CompressionInfo.db"} { // and in a snapshot
+		found, err := filepath.Glob(filepath.Join(db.dirs[0], "shop", file))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %v, %v", file, found, err)
+		}
+		if err := os.Truncate(found[0], 70); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := w.settle()
+	w.clock.advance(2 * w.node.Judge.Patience)
+	r = r.Then(w.settle())
+	if !r.Complete() {
+		t.Errorf("not stored: %v", r.Open())
+	}
+	if len(r.Damaged) != 4 {
+		t.Errorf("damaged are %v, want two sets and two snapshots", r.Damaged)
+	}
+	stored := readArchive(t, w.store).files()
+	for _, set := range r.Scan.Backups {
+		wantStored(t, stored, set)
+	}
+	for _, s := range r.Scan.Snapshots {
+		for _, set := range s.SSTables {
+			wantStored(t, stored, set)
+		}
+	}
+}

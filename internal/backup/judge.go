@@ -51,10 +51,13 @@ func (n *Node) judgeSets(r *Report, sets []sstable.SSTable) []sstable.SSTable {
 	return complete
 }
 
-// hold notes what is not ready, and tells whether it is.
+// hold notes what is not ready, or damaged, and tells whether it is ready.
 func (r *Report) hold(v watcher.Verdict, path string) bool {
 	switch v.State {
 	case watcher.Ready:
+		if v.Why != "" {
+			r.Damaged = append(r.Damaged, Held{path, v.Why})
+		}
 		return true
 	case watcher.Quarantined:
 		r.Quarantined = append(r.Quarantined, Held{path, v.Why})

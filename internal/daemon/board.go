@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -31,7 +32,7 @@ type board struct {
 func newBoard(n *Node) *board {
 	host, _ := os.Hostname()
 	return &board{node: n, seen: map[string]bool{}, now: status.Status{
-		Cluster: n.Cluster, HostID: n.HostID, Node: host, Service: true, Warnings: []string{},
+		Cluster: n.Cluster, HostID: n.HostID, Node: host, Service: true, Warnings: []string{}, Notes: []string{},
 	}}
 }
 
@@ -40,7 +41,7 @@ func (b *board) Status() status.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.now
-	s.Warnings = slices.Clone(s.Warnings)
+	s.Warnings, s.Notes = slices.Clone(s.Warnings), slices.Clone(s.Notes)
 	return s
 }
 
@@ -175,6 +176,28 @@ func (b *board) freshHeld(hs []backup.Held) []backup.Held {
 
 func (b *board) freshFailures(fs []uploader.Failure) []uploader.Failure {
 	return once(b, fs, func(f uploader.Failure) string { return f.SSTable.Rel("") + "\x00" + f.Err.Error() })
+}
+
+// freshFindings are the damaged, and of those that are only larger than need be the first of each version.
+func (b *board) freshFindings(fs []uploader.Finding) []uploader.Finding {
+	return once(b, fs, func(f uploader.Finding) string {
+		if f.Damage != "" {
+			return f.SSTable.Rel("") + "\x00" + f.Damage
+		}
+		return f.Version() + "\x00" + string(f.Plain)
+	})
+}
+
+// maxNotes bounds what is kept of them: a disk that fails damages many SSTables.
+const maxNotes = 100
+
+// note keeps what was said in the log.
+func (b *board) note(format string, args ...any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.now.Notes) < maxNotes {
+		b.now.Notes = append(b.now.Notes, fmt.Sprintf(format, args...))
+	}
 }
 
 func (b *board) freshErrors(es []error) []error { return once(b, es, error.Error) }

@@ -346,6 +346,7 @@ func (s *Service) report(r backup.Report, err error, took time.Duration) {
 	for _, f := range s.board.freshFailures(r.Failed) {
 		s.Log.Error("SSTable not stored", "path", f.SSTable.Rel(""), "error", f.Err)
 	}
+	s.odd(r)
 	for _, h := range s.board.freshHeld(r.Quarantined) {
 		s.Log.Warn("incomplete for too long", "path", h.Path, "why", h.Why)
 	}
@@ -357,6 +358,25 @@ func (s *Service) report(r backup.Report, err error, took time.Duration) {
 	}
 	for _, u := range s.board.freshUnknown(r.Scan.Unknown) {
 		s.Log.Warn("file that nobody can place", "path", u)
+	}
+}
+
+// odd says what was stored as it is although it is not what the database should have written.
+func (s *Service) odd(r backup.Report) {
+	for _, h := range s.board.freshHeld(r.Damaged) {
+		s.Log.Warn("damaged on this node, stored as it is", "path", h.Path, "why", h.Why)
+		s.board.note("damaged on this node, stored as it is: %s: %s", h.Path, h.Why)
+	}
+	for _, f := range s.board.freshFindings(r.Findings) {
+		path := f.SSTable.Rel("")
+		if f.Damage != "" {
+			s.Log.Warn("damaged on this node, stored as it is", "path", path, "why", f.Why())
+			s.board.note("damaged on this node, stored as it is: %s: %s", path, f.Why())
+			continue
+		}
+		s.Log.Warn("rows that this version can't split into columns: they are safe, in up to twice the space",
+			"sstables", f.Version(), "reason", f.Plain, "first", path, "why", f.Why())
+		s.board.note("rows of %s SSTables can't be split into columns, and take up to twice the space: %s, as of %s", f.Version(), f.Why(), path)
 	}
 }
 

@@ -121,6 +121,62 @@ func TestServiceCoversAndSaysSo(t *testing.T) {
 	}
 }
 
+// What is odd about SSTables is told once each, or once for a version, in the log, the status and the
+// metrics; nobody has to come for it.
+func TestI10_ServiceTellsWhatIsOdd(t *testing.T) {
+	c := copied(t)
+	c.Tables = config.Tables{"shop": {Compression: config.CompressionBalanced}}
+	backups, err := filepath.Glob(filepath.Join(c.Cassandra.DataDirectories[0], "shop", "wide-*", "backups"))
+	if err != nil || len(backups) != 1 {
+		t.Fatal(backups, err)
+	}
+	const damaged = "nb-1-big-Data.db"
+	content, err := os.ReadFile(filepath.Join(backups[0], damaged))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(filepath.Join(backups[0], damaged), content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"3", "5"} { // of a Cassandra to come
+		files, err := filepath.Glob(filepath.Join(backups[0], "nb-"+id+"-big-*"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			if err := os.Rename(f, filepath.Join(backups[0], "q"+filepath.Base(f)[1:])); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var log strings.Builder
+	ctx, stop := context.WithCancel(context.Background())
+	done := run(ctx, t, c, &log)
+	st := until(t, c, func(s status.Status) bool { return s.OK && s.LinksBytes == 0 })
+	_, metrics := get(t, c, "/metrics")
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped: %v", err)
+	}
+	for _, want := range []string{
+		"damaged on this node, stored as it is: " + filepath.Join(strings.TrimPrefix(backups[0], c.Cassandra.DataDirectories[0]+"/"), "nb-1-big"),
+		"rows of qb-big SSTables can't be split into columns",
+	} {
+		if !slices.ContainsFunc(st.Notes, func(note string) bool { return strings.HasPrefix(note, want) }) {
+			t.Errorf("notes %q lack %q", st.Notes, want)
+		}
+	}
+	if n := strings.Count(log.String(), "qb-big"); n != 1 {
+		t.Errorf("the log tells %d times of the version:\n%s", n, log.String())
+	}
+	for _, want := range []string{`sstash_unsplit_sstables_total{reason="`, "sstash_damaged_sstables_total "} {
+		if _, rest, ok := strings.Cut(metrics, "\n"+want); !ok || strings.HasPrefix(rest, "0\n") {
+			t.Errorf("the metrics don't count %s", want)
+		}
+	}
+}
+
 func TestI4_ServiceStopsWhenAnotherTakesOver(t *testing.T) {
 	c := copied(t)
 	c.Links = config.LinksOff // or the second would not begin here

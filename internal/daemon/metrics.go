@@ -18,6 +18,8 @@ type metrics struct {
 	stored   prometheus.Counter
 	failed   prometheus.Counter
 	unlinked prometheus.Counter
+	unsplit  *prometheus.CounterVec
+	damaged  prometheus.Counter
 }
 
 func newMetrics(b *board) *metrics {
@@ -40,6 +42,8 @@ func newMetrics(b *board) *metrics {
 	m.stored = counter("stored_bytes_total", "Bytes of packs put.")
 	m.failed = counter("failed_sstables_total", "SSTables that could not be stored, counted at each try.")
 	m.unlinked = counter("unlinked_files_total", "Hard links unlinked after they were durable.")
+	m.unsplit = vector("unsplit_sstables_total", "SSTables of 3.0 or later with LZ4 that were stored with rows that are not in columns, by reason: class, chunk, schema or grammar.", "reason")
+	m.damaged = counter("damaged_sstables_total", "SSTables that were stored although they are damaged on this node.")
 	m.gauges(b)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -94,4 +98,13 @@ func (m *metrics) pass(r backup.Report, err error) {
 	m.stored.Add(float64(r.Stored))
 	m.failed.Add(float64(len(r.Failed)))
 	m.unlinked.Add(float64(r.Pruned.Files))
+	m.damaged.Add(float64(len(r.Damaged)))
+	for _, f := range r.Findings {
+		if f.Damage != "" {
+			m.damaged.Inc()
+		}
+		if f.Plain != "" {
+			m.unsplit.WithLabelValues(string(f.Plain)).Inc()
+		}
+	}
 }

@@ -29,6 +29,8 @@ type Status struct {
 	BucketBytes        int64 `json:"bucket_bytes"` // that the newest chain keeps alive
 
 	Warnings []string `json:"warnings"`
+	// Notes need no one at once, since nothing is lost by them; those of this process.
+	Notes []string `json:"notes"`
 	// Service is whether the service itself answered; without it, the document was made from the
 	// bucket alone.
 	Service bool `json:"service"`

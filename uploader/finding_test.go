@@ -1,0 +1,127 @@
+package uploader
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/bucket/buckettest"
+	"github.com/sstash/sstash/internal/sstable"
+)
+
+// damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for chunks
+// without their checksums, or a reason why rows are not in columns.
+func damages(n *node) map[string][]func(map[string][]byte) {
+	ways := map[string][]func(map[string][]byte){}
+	change := func(found, component string, f func([]byte) []byte) {
+		ways[found] = append(ways[found], func(set map[string][]byte) { set[component] = f(bytes.Clone(set[component])) })
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	flip := func(b []byte) []byte {
+		b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		return b
+	}
+	for range 25 {
+		change("damage", sstable.Data, flip)
+		change("", sstable.CompressionInfo, flip) // the version of LZ4's settings, say, is not looked at
+		change("", sstable.Statistics, flip)
+		change("", sstable.Filter, flip)
+		change("", sstable.Index, flip)
+	}
+	for i := range 8 {
+		cut := func(b []byte) []byte { return b[:len(b)*i/8] }
+		change(string(chunker.PlainChunk), sstable.Data, cut)
+		change(string(chunker.PlainChunk), sstable.CompressionInfo, cut)
+		change(string(chunker.PlainSchema), sstable.Statistics, func(b []byte) []byte { return b[:i] })
+	}
+	for _, at := range []uint64{0, 1, 3, 1 << 20, 1 << 40, 1 << 63, 1<<64 - 1} {
+		change(string(chunker.PlainChunk), sstable.CompressionInfo, func(b []byte) []byte { // the second of three offsets
+			binary.BigEndian.PutUint64(b[len(b)-16:], at)
+			return b
+		})
+	}
+	other := n.components("5.0.8-nb", "hits")[sstable.Statistics]
+	change(string(chunker.PlainGrammar), sstable.Statistics, func([]byte) []byte { return other })
+	return ways
+}
+
+// What is damaged is stored as it is, told of, and harms no other SSTable.
+func TestI10_DamagedFiles(t *testing.T) {
+	n := newNode(t, &buckettest.Memory{})
+	n.Uploader.Level = chunker.Balanced
+	n.Tables = map[string]chunker.Level{"shop": chunker.Balanced}
+	whole := n.components("5.0.8-nb", "c_lz4_4k")
+	for found, ways := range damages(n) {
+		w := Increment{AsOf: n.now}
+		odd := map[string]string{} // what was found, by stem
+		for _, damage := range ways {
+			for _, damage := range []func(map[string][]byte){damage, func(map[string][]byte) {}} {
+				content := maps.Clone(whole)
+				damage(content)
+				set := n.write(table("c_lz4_4k"), fmt.Sprintf("nb-%d-big", len(n.content)), content)
+				w.SSTables = append(w.SSTables, set)
+			}
+		}
+		r, err := n.Increment(context.Background(), w)
+		if err != nil || len(r.Failed) != 0 {
+			t.Fatalf("%s: %v, failed %v", found, err, r.Err())
+		}
+		for _, f := range r.Findings {
+			odd[f.SSTable.Stem] = string(f.Plain)
+			if f.Damage != "" {
+				odd[f.SSTable.Stem] = "damage"
+			}
+		}
+		for i, set := range w.SSTables {
+			n.wantStored(set)
+			got, isOdd := odd[set.Stem]
+			switch {
+			case i%2 == 1 && (isOdd || n.transforms(set)[chunker.Columns] == 0):
+				t.Errorf("beside %q: found %q of a set that is whole", found, got)
+			case i%2 == 0 && found != "" && got != found:
+				t.Errorf("way %d: found %q, want %q", i/2, got, found)
+			}
+		}
+	}
+	if n.Mismatches() != 0 {
+		t.Errorf("%d mismatches", n.Mismatches())
+	}
+}
+
+// Nobody is told of what is as it should be: other compressors, no compression.
+func TestNothingIsFound(t *testing.T) {
+	for variant, tables := range map[string][]string{
+		"5.0.8-nb":   {"c_lz4_4k", "c_lz4_64k", "c_lz4_high", "c_deflate", "c_none", "c_minratio", "types", "hits", "colls"},
+		"3.11.19-me": {"types", "wide", "c_deflate"},
+	} {
+		n := newNode(t, &buckettest.Memory{})
+		n.Uploader.Level = chunker.Balanced
+		n.Tables = map[string]chunker.Level{"shop": chunker.Balanced}
+		w := Increment{AsOf: n.now}
+		for _, name := range tables {
+			w.SSTables = append(w.SSTables, n.fixture(variant, name))
+		}
+		r, err := n.Increment(context.Background(), w)
+		if err != nil || len(r.Findings) != 0 || len(r.Failed) != 0 {
+			t.Errorf("%s: found %+v, %v, %v", variant, r.Findings, r.Err(), err)
+		}
+	}
+}
+
+// A version that is not known is told of, but not where nobody looked.
+func TestUnknownVersionIsFound(t *testing.T) {
+	n := newNode(t, &buckettest.Memory{})
+	n.Tables = map[string]chunker.Level{"shop": chunker.Balanced, "shop.fast": chunker.Fast}
+	content := n.components("5.0.8-nb", "types")
+	sets := []sstable.SSTable{n.write(table("types"), "qa-1-big", content), n.write(table("fast"), "qa-2-big", content)}
+	r, err := n.Increment(context.Background(), Increment{AsOf: n.now, SSTables: sets})
+	n.must(err)
+	if len(r.Findings) != 1 || r.Findings[0].Version() != "qa-big" || r.Findings[0].Plain == "" || r.Findings[0].Damage != "" {
+		t.Errorf("found %+v", r.Findings)
+	}
+}
