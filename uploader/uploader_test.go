@@ -424,7 +424,7 @@ func TestI6_ChangedWhileItIsRead(t *testing.T) {
 		defer src.close()
 		path := filepath.Join(n.dir, set.Rel("Data.db"))
 		n.must(change(path))
-		s := &spill{batch: b, label: "x"}
+		s := &spill{batch: b, source: src, label: "x"}
 		s.expect(&src.files[0], 0)
 		if err := s.store(); !errors.Is(err, want) || isBucket(err) {
 			t.Errorf("%s: %v, want %v", what, err, want)
