@@ -15,6 +15,7 @@ import (
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/internal/scratch"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -61,7 +62,7 @@ func exitCode(err error) int {
 	case is(errUsage, restore.ErrRequest, restore.ErrBadPlan, restore.ErrNoTable, restore.ErrNoPoint), notBuilt(err):
 		return 2
 	case is(errRefused, restore.ErrRefused, restore.ErrInUse, history.ErrFenced, history.ErrInUse, backup.ErrIdentity,
-		cassandra.ErrSnapshotExists):
+		cassandra.ErrSnapshotExists, scratch.ErrNotIsolated, scratch.ErrInUse):
 		return 4
 	case is(bucket.ErrUnreachable, bucket.ErrDenied):
 		return 5
@@ -101,6 +102,8 @@ func hint(err error) string {
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
 	case errors.Is(err, cassandra.ErrSnapshotExists):
 		return "the service stores and clears it; or clear it yourself with nodetool clearsnapshot -t TAG"
+	case errors.Is(err, scratch.ErrNotIsolated):
+		return "nothing was restored; the key cassandra.scratch must start Cassandra with the configuration that it is given: see \"The scratch node\" in docs/restore.md. --point restores a flush without it"
 	case errors.Is(err, restore.ErrNotEmpty):
 		return "--as KS.T loads into another table; truncate the table to replace what it holds; --allow-not-empty loads into it as it is"
 	case errors.Is(err, restore.ErrNoSpace):

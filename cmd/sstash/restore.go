@@ -30,7 +30,7 @@ type choice struct {
 func (c *choice) flags(a *app, cmd *cobra.Command) {
 	c.chooser.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&c.at, "at", "", "the last point that holds nothing written later (default: latest)")
+	f.StringVar(&c.at, "at", "", "a moment, to the microsecond where the commit log is stored; else the last point that holds nothing written later (default: latest)")
 	f.Uint64Var(&c.point, "point", 0, "the point of that number, as \"sstash points\" lists them")
 	f.StringSliceVar(&c.tables, "tables", nil, "KS or KS.T, several with commas (default: all)")
 	f.StringVar(&c.as, "as", "", "KS.T: load one table into another one")
@@ -66,13 +66,15 @@ func newRestore(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore [--at TIME | --point N] [--tables …] [--as KS.T] [--to DIR]",
 		Short: "Restore tables, or all of a node: into the running node, or to a directory",
-		Long: `Restores a point. With --to, files are placed under DIR, one directory whatever the number of data
+		Long: `Restores a moment, or a point. Between the flushes that a point is made of, the commit log knows every
+write: where it is stored, an isolated scratch Cassandra on this machine replays it up to the moment, and
+the running node gets the result. With --to, files are placed under DIR, one directory whatever the number of data
 directories was. Without it, tables are loaded into the running node: those that are not there are made,
 those that hold data are refused.
 
 A restore that was cut short is finished by the next one. "restore plan" shows what would be done.`,
 		Example: `  sstash restore --tables shop.orders --at "2026-11-22 14:03"
-  sstash restore --tables shop.orders --as shop.orders_before --at "1h ago"
+  sstash restore --tables shop.orders --as shop.orders_before --at 2026-11-22T14:03:09.999999Z
   sstash restore --to /mnt/restore --bucket gs://acme-backup/sstash --node 1c380315
   sstash restore plan --tables shop -o shop.plan && sstash restore run shop.plan`,
 		Args: cobra.NoArgs,
@@ -162,7 +164,11 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 	if r.To == "" {
 		r.Live = v.live(ctx)
 	}
-	return restore.Build(state, s.Reader.Prefix, r)
+	p, err := restore.Build(state, s.Reader.Prefix, r)
+	if err == nil && v.point == 0 {
+		err = v.refine(ctx, p, s, state, sel.At)
+	}
+	return p, err
 }
 
 func (v *restoreVerb) selector() (restore.Selector, error) {
@@ -242,7 +248,7 @@ func (v *restoreVerb) direct(ctx context.Context, _ []string) error {
 		return err
 	}
 	path := fmt.Sprintf("%s-%s.plan", stage, what(p))
-	if old, err := v.readPlan(path); err == nil && (v.latest() || old.Point == p.Point) {
+	if old, err := v.readPlan(path); err == nil && (v.latest() || old.SamePoint(p)) {
 		p = old
 	} else if err := writePlan(p, path); err != nil {
 		return err
@@ -273,6 +279,9 @@ func (v *restoreVerb) announce(p *restore.Plan) {
 		return
 	}
 	fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, stamp(p.Point.Time))
+	if p.Replay != nil {
+		fmt.Fprintf(v.stderr, "and the commit log until %s\n", stamp(p.ProvenUntil))
+	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(v.stderr, "warning: %s\n", w)
 	}
@@ -304,6 +313,9 @@ func (v *restoreVerb) carryOut(ctx context.Context, p *restore.Plan) error {
 	progress := v.progress()
 	defer progress.end()
 	stager, err := v.stager(ctx, progress)
+	if err == nil && p.Replay != nil {
+		stager.Replayer, err = v.replayer(ctx, stager.Bucket, p)
+	}
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,19 @@ type planDoc struct {
 	Point       pointRef          `json:"point"`
 	ProvenUntil stamp             `json:"proven_until"`
 	To          string            `json:"to"` // empty: into the running node
+	Replay      *replayDoc        `json:"replay"`
 	Bytes       int64             `json:"bytes"`
 	FetchBytes  int64             `json:"fetch_bytes"`
 	Tables      []plannedTable    `json:"tables"`
 	Warnings    []restore.Warning `json:"warnings"`
+}
+
+// replayDoc is what of the commit log is replayed; null: nothing.
+type replayDoc struct {
+	From   stamp          `json:"from"`  // what was acknowledged before is in the SSTables
+	Until  stamp          `json:"until"` // nothing written later comes back; null: all there is
+	Bytes  int64          `json:"bytes"`
+	Tables []restore.Name `json:"tables"`
 }
 
 type plannedTable struct {
@@ -34,6 +43,9 @@ func newPlanDoc(p *restore.Plan, file string) planDoc {
 	d := planDoc{
 		Plan: file, Point: newPointRef(p.Point), ProvenUntil: stamp(p.ProvenUntil), To: p.To,
 		Bytes: p.Bytes, FetchBytes: p.FetchBytes, Tables: []plannedTable{}, Warnings: list(p.Warnings),
+	}
+	if r := p.Replay; r != nil {
+		d.Replay = &replayDoc{stamp(r.From), stamp(r.Until), r.Bytes, r.Tables}
 	}
 	for _, t := range p.Tables {
 		row := plannedTable{
@@ -54,6 +66,10 @@ func (d planDoc) write(w io.Writer) {
 		to = "the running node"
 	}
 	fmt.Fprintf(w, "point %d (%s), %s, to %s\n", d.Point.Seq, d.Point.Kind, d.Point.Time, to)
+	if d.Replay != nil {
+		fmt.Fprintf(w, "and from the commit log, %s: writes of %s until %s, replayed by a scratch node on this machine\n",
+			size(d.Replay.Bytes), count(len(d.Replay.Tables), "table"), d.ProvenUntil)
+	}
 	fmt.Fprintf(w, "%s on disk, about %s to fetch\n\n", size(d.Bytes), size(d.FetchBytes))
 	fmt.Fprintln(w, "TABLE\tSSTABLES\tBYTES\tPROVEN UNTIL\tBASE")
 	for _, t := range d.Tables {
@@ -119,6 +135,9 @@ func (d restoreDoc) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "restored point %d, %s, in %.1f s; fetched %s, %s was there already\n",
 		d.Point.Seq, d.Point.Time, d.Seconds, size(d.BytesFetched), size(d.BytesKept))
+	if d.Mutations > 0 {
+		fmt.Fprintf(w, "%s of the commit log replayed, until %s\n", count(d.Mutations, "write"), d.ProvenUntil)
+	}
 	if d.PlacedDir != "" {
 		fmt.Fprintf(w, "in %s\n", d.PlacedDir)
 	}

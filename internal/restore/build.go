@@ -178,14 +178,21 @@ func (b *builder) finish() {
 		}
 		return cmp.Or(cmp.Compare(x.Keyspace, y.Keyspace), cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
 	})
-	for i, t := range b.p.Tables {
+	for _, t := range b.p.Tables {
 		b.p.Bytes += t.Bytes()
-		if i == 0 || t.ProvenUntil.Before(b.p.ProvenUntil) {
-			b.p.ProvenUntil = t.ProvenUntil
-		}
 	}
+	b.p.proven()
 	for i, k := range b.keeps {
 		share := min(1, float64(b.raw[i])/float64(max(k.Raw, 1)))
 		b.p.FetchBytes += int64(share * float64(k.Bytes))
+	}
+}
+
+// proven sets ProvenUntil from the tables'.
+func (p *Plan) proven() {
+	for i, t := range p.Tables {
+		if i == 0 || t.ProvenUntil.Before(p.ProvenUntil) {
+			p.ProvenUntil = t.ProvenUntil
+		}
 	}
 }

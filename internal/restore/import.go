@@ -33,8 +33,12 @@ func (r *loading) table(ctx context.Context, i int) error {
 			todo = append(todo, k)
 		}
 	}
-	for _, batch := range batches(t.SSTables, todo, r.loader.BatchBytes) {
-		err := r.batch(ctx, i, batch)
+	cut := batches(t.SSTables, todo, r.loader.BatchBytes)
+	if len(t.SSTables) == 0 {
+		cut = [][]int{nil} // the log may have something
+	}
+	for n, batch := range cut {
+		err := r.batch(ctx, i, batch, n == len(cut)-1)
 		var refused *cassandra.ImportError
 		if errors.As(err, &refused) || errors.Is(err, errDamaged) {
 			report.Error = err.Error()
@@ -91,12 +95,18 @@ func batches(all []SSTable, which []int, limit int64) [][]int {
 	return runs
 }
 
-// batch stages SSTables of table i and imports them in one call.
-func (r *loading) batch(ctx context.Context, i int, batch []int) error {
+// batch stages SSTables of table i, with the last of them what was replayed of it, and imports them in
+// one call.
+func (r *loading) batch(ctx context.Context, i int, batch []int, last bool) error {
 	t, report := &r.plan.Tables[i], &r.report.Tables[i]
 	n := t.Target()
 	dir := path.Join(n.Keyspace, n.Table) // import up to 4.1.4 wants it so (CASSANDRA-19401)
 	targets := r.plan.targets(i, dir, batch)
+	if len(targets) == 0 {
+		if err := r.dir.root.RemoveAll(dir); err != nil { // of a run that was cut short
+			return err
+		}
+	}
 	if err := r.fill(ctx, targets); err != nil {
 		return fmt.Errorf("stage %s: %w", n, err)
 	}
@@ -106,7 +116,15 @@ func (r *loading) batch(ctx context.Context, i int, batch []int) error {
 	if err != nil {
 		return err
 	}
-	if len(whole) == 0 {
+	loaded := len(whole)
+	if last {
+		before := report.SSTables
+		if err := r.addLog(r.log, i, dir); err != nil {
+			return fmt.Errorf("stage %s: %w", n, err)
+		}
+		loaded += report.SSTables - before
+	}
+	if loaded == 0 {
 		return nil
 	}
 	if err := r.note(i, importing, whole); err != nil {

@@ -30,12 +30,15 @@ type journal struct {
 	file  *os.File
 	files map[string]verified // by path
 	loads []loadRecord
+	// replayed are files of a run that was cut short.
+	replayed map[string]bool
 }
 
 // record is one line: one of its fields is set.
 type record struct {
-	File *verified   `json:"file,omitempty"`
-	Load *loadRecord `json:"load,omitempty"`
+	File     *verified   `json:"file,omitempty"`
+	Load     *loadRecord `json:"load,omitempty"`
+	Replayed string      `json:"replayed,omitempty"` // path of a file that comes from the commit log
 }
 
 // loadRecord is what happened to SSTables of a table that is loaded into a node.
@@ -107,7 +110,7 @@ func openJournal(root *os.Root) (*journal, error) {
 		}
 		return nil, fmt.Errorf("lock journal: %w", err)
 	}
-	j := &journal{file: f, files: map[string]verified{}}
+	j := &journal{file: f, files: map[string]verified{}, replayed: map[string]bool{}}
 	if err := j.read(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("read journal: %w", err)
@@ -145,6 +148,9 @@ func (j *journal) remember(rec record) {
 	if rec.Load != nil {
 		j.loads = append(j.loads, *rec.Load)
 	}
+	if rec.Replayed != "" {
+		j.replayed[rec.Replayed] = true
+	}
 }
 
 // add writes a line. It is not synced: a line that is lost costs time only.
@@ -167,6 +173,7 @@ func (j *journal) compact() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	clear(j.files)
+	clear(j.replayed)
 	var lines []byte
 	for _, l := range j.loads {
 		line, err := json.Marshal(record{Load: &l})

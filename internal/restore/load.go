@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -89,10 +90,16 @@ func (l *Loader) load(ctx context.Context, p *Plan, r *Report) error {
 	if err := run.prepare(ctx); err != nil {
 		return err
 	}
+	if run.log, err = run.replay(ctx); err != nil {
+		return err
+	}
 	for i := range p.Tables {
-		if err := run.table(ctx, i); err != nil {
-			return err
+		if err = run.table(ctx, i); err != nil {
+			break
 		}
+	}
+	if err := errors.Join(err, run.log.close()); err != nil {
+		return err
 	}
 	return run.finish()
 }

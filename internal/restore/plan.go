@@ -39,8 +39,10 @@ type Plan struct {
 	Warnings   []Warning `json:"warnings,omitempty"`
 	// Schema is the CQL as of the point, in an order that replays; empty where none was recorded.
 	Schema []string `json:"schema,omitempty"`
-	Sets   []Set    `json:"sets,omitempty"`
-	Tables []Table  `json:"tables"` // in the order in which they are restored: views come last
+	// Replay is what comes from the commit log; nil: nothing.
+	Replay *Replay `json:"replay,omitempty"`
+	Sets   []Set   `json:"sets,omitempty"`
+	Tables []Table `json:"tables"` // in the order in which they are restored: views come last
 }
 
 // Point is the entry of the history that is restored.

@@ -21,6 +21,7 @@ type loading struct {
 	id     chunker.Hash        // of the plan
 	live   map[Name]string     // ids of the live tables
 	states map[int][]loadState // of the SSTables, by table
+	log    *replayed
 }
 
 // prepare finds out what an earlier run has done, refuses tables that are not empty, and makes those
@@ -110,7 +111,7 @@ func (r *loading) checkEmpty(ctx context.Context, live cassandra.Live) error {
 	for i, t := range r.plan.Tables {
 		n := t.Target()
 		id, ok := liveID(live, n)
-		if !ok || len(t.SSTables) == 0 || begun(r.states[i]) {
+		if !ok || len(t.SSTables) == 0 && r.plan.Replay == nil || begun(r.states[i]) {
 			continue
 		}
 		flush[n.Keyspace] = append(flush[n.Keyspace], n.Table)

@@ -27,6 +27,7 @@ type Report struct {
 	ProvenUntil  time.Time     `json:"proven_until,omitzero"` // as in Plan
 	Tables       []TableReport `json:"tables"`
 	BytesFetched int64         `json:"bytes_fetched"`
+	Mutations    int           `json:"mutations"`  // replayed from the commit log
 	BytesKept    int64         `json:"bytes_kept"` // of files that were in place already
 	Seconds      float64       `json:"seconds"`
 	PlacedDir    string        `json:"placed_dir,omitempty"`

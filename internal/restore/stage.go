@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -25,6 +26,8 @@ type Stager struct {
 	Owner    *Owner
 	// Force replaces files that are in the way, and doesn't mind others beside them.
 	Force bool
+	// Replayer is needed for plans with a Replay.
+	Replayer *Replayer
 	// Progress is told now and then, by one goroutine at a time; nil for nobody.
 	Progress func(Progress)
 }
@@ -50,6 +53,17 @@ func (s *Stager) stage(ctx context.Context, p *Plan, r *Report) error {
 	}
 	defer d.close()
 	f := s.filling(p, d, r)
+	log, err := f.replay(ctx)
+	if err != nil {
+		return fmt.Errorf("restore to %s: %w", p.To, err)
+	}
+	err = f.all(ctx, log)
+	return errors.Join(err, log.close())
+}
+
+// all places every file of the plan, and what was replayed.
+func (f *filling) all(ctx context.Context, log *replayed) error {
+	p, r := f.plan, f.report
 	var all []*target
 	for i, t := range p.Tables {
 		all = append(all, p.targets(i, t.Dir(), t.every())...)
@@ -63,11 +77,26 @@ func (s *Stager) stage(ctx context.Context, p *Plan, r *Report) error {
 		r.Tables[i].count(t, whole)
 		r.Tables[i].Damaged = len(t.SSTables) - len(whole)
 		r.intact(t, len(whole))
+		if err := f.addLog(log, i, t.Dir()); err != nil {
+			return fmt.Errorf("restore to %s: %w", p.To, err)
+		}
 	}
 	if len(r.Damaged) > 0 {
 		return fmt.Errorf("restore to %s: %w: %s", p.To, ErrIncomplete, r.damage())
 	}
-	return d.forget()
+	return f.dir.forget()
+}
+
+// addLog adds what was replayed of table i to dir.
+func (f *filling) addLog(log *replayed, i int, dir string) error {
+	from, err := log.of(&f.plan.Tables[i])
+	if err != nil || from == "" {
+		return err
+	}
+	sstables, bytes, err := f.adopt(from, dir)
+	f.report.Tables[i].SSTables += sstables
+	f.report.Tables[i].Bytes += bytes
+	return err
 }
 
 // every lists the indexes of all SSTables.
@@ -128,14 +157,17 @@ func (f *filling) fill(ctx context.Context, targets []*target) error {
 	}
 	from := newFetcher(f.Bucket, f.plan.Prefix, gets)
 	before := f.report.BytesFetched
-	to := &placer{
-		root: f.dir.root, journal: f.dir.journal, owner: f.Owner, mode: f.mode(),
-		dirs: map[string]bool{}, damaged: f.damaged,
-		done: func(t *target, n int64) { f.tally.add(f.plan.Tables[t.table].Source(), n, before+from.fetched.Load()) },
-	}
+	to := f.placer()
+	to.done = func(t *target, n int64) { f.tally.add(f.plan.Tables[t.table].Source(), n, before+from.fetched.Load()) }
 	err = to.place(ctx, from, need)
 	f.report.BytesFetched += from.fetched.Load()
 	return err
+}
+
+func (f *filling) placer() *placer {
+	return &placer{
+		root: f.dir.root, journal: f.dir.journal, owner: f.Owner, mode: f.mode(), dirs: map[string]bool{}, damaged: f.damaged,
+	}
 }
 
 func (s *Stager) mode() fs.FileMode {

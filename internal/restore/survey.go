@@ -29,6 +29,13 @@ func (f *filling) survey(ctx context.Context, targets []*target) ([]*target, err
 	if err != nil {
 		return nil, err
 	}
+	foreign = slices.DeleteFunc(foreign, func(name string) bool {
+		ours := f.dir.journal.replayed[name]
+		if ours {
+			temporary = append(temporary, name)
+		}
+		return ours
+	})
 	if f.private {
 		temporary, foreign = append(temporary, foreign...), nil
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/pack"
@@ -53,6 +54,9 @@ func (p *Plan) validate() error {
 			return fmt.Errorf("table %q.%q: %w", t.Keyspace, t.Name, err)
 		}
 	}
+	if err := p.validateReplay(); err != nil {
+		return err
+	}
 	if total != p.Bytes || p.FetchBytes < 0 {
 		return bad("%d bytes planned, %d listed", p.Bytes, total)
 	}
@@ -100,6 +104,22 @@ func (p *Plan) validateFile(s SSTable, f File) error {
 		return bad("%q is in pack set %d of %d", name, f.Set, len(p.Sets))
 	case f.Size > 0 && (f.List.Len == 0 || f.List.Len > maxList):
 		return bad("%q has a frame list of %d bytes", name, f.List.Len)
+	}
+	return nil
+}
+
+func (p *Plan) validateReplay() error {
+	r := p.Replay
+	if r == nil {
+		return nil
+	}
+	if r.From.IsZero() || r.To.Before(r.From) || r.Until.After(r.To) || r.Bytes < 0 {
+		return bad("the log from %s to %s, until %s", r.From, r.To, r.Until)
+	}
+	for _, n := range r.Tables {
+		if !slices.ContainsFunc(p.Tables, func(t Table) bool { return t.Source() == n && t.ID != "" && !isSystem(n.Keyspace) }) {
+			return bad("the log of %s is replayed, and the table is not restored", n)
+		}
 	}
 	return nil
 }

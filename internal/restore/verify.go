@@ -67,6 +67,9 @@ func (s *Stager) Verify(ctx context.Context, p *Plan) (Verification, error) {
 	if err != nil {
 		return v, fmt.Errorf("verify: %w", err)
 	}
+	if p.Replay != nil {
+		foreign = nil // what was replayed is no two times the same bytes
+	}
 	for _, name := range append(foreign, temporary...) {
 		v.Problems = append(v.Problems, Problem{name, "extra"})
 	}

@@ -42,17 +42,23 @@ const (
 	WarnRenumbered  WarningKind = "renumbered"  // SSTables get fresh numbers
 	WarnSchema      WarningKind = "schema"      // replaying the schema left something out, or may not do
 	WarnFilesystem  WarningKind = "filesystem"  // import copies instead of moving
+	WarnInexact     WarningKind = "inexact"     // as of a flush, not of the moment
+	WarnFuture      WarningKind = "future"      // rows have timestamps later than the moment
 )
 
-// warn adds a warning about a table; tables that share one are named in it together.
 func (b *builder) warn(kind WarningKind, t Name, format string, args ...any) {
+	b.p.warn(kind, t, format, args...)
+}
+
+// warn adds a warning about a table; tables that share one are named in it together.
+func (p *Plan) warn(kind WarningKind, t Name, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	i := slices.IndexFunc(b.p.Warnings, func(w Warning) bool { return w.Kind == kind && w.Text == text })
+	i := slices.IndexFunc(p.Warnings, func(w Warning) bool { return w.Kind == kind && w.Text == text })
 	if i < 0 {
-		i = len(b.p.Warnings)
-		b.p.Warnings = append(b.p.Warnings, Warning{Kind: kind, Text: text})
+		i = len(p.Warnings)
+		p.Warnings = append(p.Warnings, Warning{Kind: kind, Text: text})
 	}
-	w := &b.p.Warnings[i]
+	w := &p.Warnings[i]
 	if !slices.Contains(w.Tables, t.String()) {
 		w.Tables = append(w.Tables, t.String())
 	}

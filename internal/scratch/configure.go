@@ -78,8 +78,11 @@ const logback = `<configuration>
 // archiving is commitlog_archiving.properties: nothing is archived, and nothing fetched, for the
 // segments lie where the node looks for its own.
 func archiving(j Job) string {
-	return "archive_command=\nrestore_command=\nrestore_directories=\n" +
-		"restore_point_in_time=" + j.Until.UTC().Format("2006:01:02 15:04:05.000000") + "\nprecision=MICROSECONDS\n"
+	until := ""
+	if !j.Until.IsZero() {
+		until = j.Until.UTC().Format("2006:01:02 15:04:05.000000")
+	}
+	return "archive_command=\nrestore_command=\nrestore_directories=\nrestore_point_in_time=" + until + "\nprecision=MICROSECONDS\n"
 }
 
 // identify gives the node a name, an address and ports that nobody else has.

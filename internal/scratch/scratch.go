@@ -47,7 +47,7 @@ type Job struct {
 	// one replica each, and every column that a table once had: what the log says of it is kept.
 	Objects []cassandra.Object
 	Tables  []cassandra.TableName
-	// Until: mutations of which any cell is newer are left out. Microseconds count.
+	// Until: mutations of which any cell is newer are left out. Microseconds count. Zero: all are taken.
 	Until time.Time
 	// Fill puts segments into the directory log under the names that the node gave them, and, where
 	// they are to be read too, SSTables into data as <keyspace>/<table>-<id>/.
@@ -235,7 +235,7 @@ func still(o cassandra.Object) []string {
 
 // replaysTo tells whether a release stops a replay at that very microsecond: CASSANDRA-19448.
 func replaysTo(release string, t time.Time) bool {
-	if t.Nanosecond() == 0 {
+	if t.IsZero() || t.Nanosecond() == 0 {
 		return true
 	}
 	var major, minor, patch int

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/commitlog"
+	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/manifest"
+)
+
+// refine makes a plan exact, as far as the commit log and the Cassandra that is at hand allow.
+func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, state *manifest.State, at time.Time) error {
+	log, err := commitlog.Read(ctx, s.Reader.Bucket, s.Reader.Prefix)
+	if err != nil {
+		return err
+	}
+	later, err := restore.SchemaAt(ctx, s.Reader, state, at)
+	if err != nil {
+		return err
+	}
+	cfg, err := v.config()
+	if err != nil {
+		return err
+	}
+	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cannot: noCassandra(cfg)})
+}
+
+// noCassandra is why the commit log can't be replayed on this machine; nil when it can.
+func noCassandra(cfg config.Config) error {
+	if cfg.Cassandra.YAML == "" || len(cfg.Cassandra.Scratch) == 0 {
+		return errors.New("no Cassandra is configured here that could replay the commit log (keys cassandra.yaml and cassandra.scratch)")
+	}
+	if _, err := exec.LookPath(cfg.Cassandra.Scratch[0]); err != nil {
+		return fmt.Errorf("no Cassandra is at hand that could replay the commit log (key cassandra.scratch): %w", err)
+	}
+	return nil
+}
+
+// replayer reads what is stored of the commit log, for a plan that may be of another day.
+func (v *restoreVerb) replayer(ctx context.Context, b bucket.Bucket, p *restore.Plan) (*restore.Replayer, error) {
+	cfg, err := v.config()
+	if err == nil {
+		err = usage(noCassandra(cfg))
+	}
+	if err != nil {
+		return nil, err
+	}
+	log, err := commitlog.Read(ctx, b, p.Prefix)
+	return &restore.Replayer{Log: log, Command: cfg.Cassandra.Scratch, YAML: cfg.Cassandra.YAML}, err
+}
