@@ -295,11 +295,38 @@ func TestBuildWarns(t *testing.T) {
 		Identity: cassandra.Identity{Release: "4.1.10", Partitioner: "org.apache.cassandra.dht.Murmur3Partitioner"},
 		Schema:   cassandra.Live{Tables: []cassandra.Table{{TableName: cassandra.TableName{Keyspace: "shop", Name: "orders"}, ID: orders.ID}}},
 	}
-	f(Request{Live: live}, whole(cql))
+	f(Request{Live: live}, whole(cql), WarnNewer)
+	f(Request{Live: live, Tables: []string{"shop.orders"}, As: "shop.other"}, whole(cql))
+	const counters = "CREATE TABLE shop.orders (k int PRIMARY KEY, n counter) WITH gc_grace_seconds = 864000"
+	viewed := *live
+	viewed.Schema.Tables = append(slices.Clone(live.Schema.Tables),
+		cassandra.Table{TableName: cassandra.TableName{Keyspace: "shop", Name: "by_day"}, Base: "orders"},
+		cassandra.Table{TableName: cassandra.TableName{Keyspace: "shop", Name: "others"}, Base: "other"})
+	f(Request{Live: &viewed}, whole(counters), WarnNewer, WarnCounter, WarnView)
 	other := *live
 	other.Identity = cassandra.Identity{Release: "5.0.8", Partitioner: "org.apache.cassandra.dht.RandomPartitioner"}
 	other.Schema = cassandra.Live{Tables: []cassandra.Table{{TableName: cassandra.TableName{Keyspace: "shop", Name: "orders"}, ID: users.ID}}}
-	f(Request{Live: &other}, whole(cql), WarnRelease, WarnPartitioner, WarnTableID)
+	f(Request{Live: &other}, whole(cql), WarnRelease, WarnPartitioner, WarnTableID, WarnNewer)
+}
+
+// Whoever restores an old point is told how, with the numbers.
+func TestBuildWarnsOfOldPoints(t *testing.T) {
+	body := fullOf(based(orders, stored("nb-1-big", 1)))
+	body.Schema = &manifest.Schema{Statements: []string{"CREATE TABLE shop.orders (k int PRIMARY KEY) WITH gc_grace_seconds = 3600"}}
+	now := noon.Add(90 * 24 * time.Hour)
+	in := build(t, state(t, body), Request{Now: now}).Warnings
+	beside := build(t, state(t, body), Request{Now: now, As: "shop.then"}).Warnings
+	if len(in) != 1 || len(beside) != 1 {
+		t.Fatalf("%v, %v", in, beside)
+	}
+	for _, want := range []string{"--as KS.T", "gc_grace_seconds = 8640000;", "all replicas", "nodetool repair -full", "gc_grace_seconds = 3600"} {
+		if !strings.Contains(in[0].Text, want) {
+			t.Errorf("%q is not in %q", want, in[0].Text)
+		}
+	}
+	if strings.Contains(beside[0].Text, "--as") {
+		t.Error(beside[0].Text)
+	}
 }
 
 // proven_until claims no more than the table that is proven least (I10).

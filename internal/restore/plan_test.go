@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
@@ -81,6 +82,16 @@ func TestDecodeRefusesHostilePlans(t *testing.T) {
 	})
 	f("index when loading", func(p *Plan, _ *SSTable, _ *File) { p.To = "" })
 	f("as and to", func(p *Plan, _ *SSTable, _ *File) { p.Tables[0].As = &Name{"a", "b"} })
+	replay := func(what string, change func(*Replay)) {
+		f(what, func(p *Plan, _ *SSTable, _ *File) {
+			p.Replay = &Replay{From: at(1), Until: at(2), To: at(3), Tables: []Name{p.Tables[0].Source()}}
+			change(p.Replay)
+		})
+	}
+	replay("log backwards", func(r *Replay) { r.To = at(0) })
+	replay("log not to the moment", func(r *Replay) { r.Until = at(4) })
+	replay("log from nowhere", func(r *Replay) { r.From = time.Time{} })
+	replay("log of another table", func(r *Replay) { r.Tables = append(r.Tables, Name{"shop", "users"}) })
 	f("as", func(p *Plan, s *SSTable, _ *File) { p.To, s.Index, p.Tables[0].As = "", "", &Name{"a", "../b"} })
 
 	if _, err := Decode([]byte("{")); !errors.Is(err, ErrBadPlan) {

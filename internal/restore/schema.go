@@ -15,10 +15,13 @@ type tableFacts struct {
 	known   bool
 	id      string // as in sstable.Table; "" where the CQL doesn't say
 	view    bool
+	counter bool // has a counter column, as far as that can be seen
 	base    Name // of a view
 	gcGrace time.Duration
 	gcKnown bool
 }
+
+var counterPattern = regexp.MustCompile(`(?i)[\w"]\s+counter\s*[,)\n]`)
 
 var gcGracePattern = regexp.MustCompile(`(?i)\bgc_grace_seconds\s*=\s*(\d{1,9})\b`)
 
@@ -33,7 +36,7 @@ func factsOf(cql string) map[Name]tableFacts {
 		if !isTableObject(o) {
 			continue
 		}
-		f := tableFacts{known: true, id: o.ID, view: o.Kind == cassandra.KindView}
+		f := tableFacts{known: true, id: o.ID, view: o.Kind == cassandra.KindView, counter: counterPattern.MatchString(o.Statements[0])}
 		if f.view {
 			f.base = Name{o.Keyspace, o.Table}
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sstash/sstash/internal/cassandra"
 )
 
 // Warning is something about a plan that whoever carries it out should know.
@@ -44,6 +46,9 @@ const (
 	WarnFilesystem  WarningKind = "filesystem"  // import copies instead of moving
 	WarnInexact     WarningKind = "inexact"     // as of a flush, not of the moment
 	WarnFuture      WarningKind = "future"      // rows have timestamps later than the moment
+	WarnNewer       WarningKind = "newer"       // the live table is there, and what is newer in it wins
+	WarnCounter     WarningKind = "counter"     // counters of two histories don't add up
+	WarnView        WarningKind = "view"        // views of the table are left as they are
 )
 
 func (b *builder) warn(kind WarningKind, t Name, format string, args ...any) {
@@ -103,10 +108,24 @@ func (b *builder) warnSchema(t Table, r Request) {
 	case !facts.gcKnown:
 		b.warn(WarnAgeUnknown, t.Source(), "its gc_grace_seconds is not known: if the point is older than that, deleted rows may come back")
 	case age > facts.gcGrace:
-		b.warn(WarnOld, t.Source(), "the point is %s old, gc_grace_seconds is %s: deleted rows come back where a replica keeps "+
-			"newer data without the tombstones; truncate on all nodes, load all replicas, then repair",
-			age.Round(time.Minute), facts.gcGrace)
+		b.warnOld(t, r, age, facts.gcGrace)
 	}
+}
+
+// warnOld: what was deleted since the point comes back, unless every replica gets the same tombstones
+// and keeps them until a repair has compared them.
+func (b *builder) warnOld(t Table, r Request, age, grace time.Duration) {
+	const day = 24 * time.Hour
+	raised := (age + 10*day).Round(day)
+	text := fmt.Sprintf("the point is %s old, gc_grace_seconds is %s: rows that were deleted come back where a replica has dropped their tombstones. ",
+		age.Round(time.Minute), grace)
+	if r.To == "" && r.As == "" {
+		text += "Restore beside the table (--as KS.T), or on every replica: "
+	} else {
+		text += "Before it takes part in the ring again: "
+	}
+	b.warn(WarnOld, t.Source(), "%s1. ALTER TABLE … WITH gc_grace_seconds = %d; 2. restore the same point on all replicas; "+
+		"3. nodetool repair -full; 4. ALTER TABLE … WITH gc_grace_seconds = %d", text, int(raised.Seconds()), int(grace.Seconds()))
 }
 
 func (b *builder) warnLive(live Live) {
@@ -121,8 +140,32 @@ func (b *builder) warnLive(live Live) {
 				b.warn(WarnPartitioner, t.Source(), "its partitioner is %s, the node's %s: it can't be loaded there", has, id.Partitioner)
 			}
 		}
-		if has, ok := liveID(live.Schema, t.Target()); ok && t.As == nil && has != t.ID {
+		has, ok := liveID(live.Schema, t.Target())
+		if !ok || t.As != nil || isSystem(t.Keyspace) {
+			continue
+		}
+		if has != t.ID {
 			b.warn(WarnTableID, t.Source(), "the live table was made anew: its id is %s, the point's is %s", has, t.ID)
 		}
+		b.warn(WarnNewer, t.Source(), "the table is live: what is newer there, or on other replicas, wins over what is restored. "+
+			"TRUNCATE it first, which empties all replicas, or restore beside it (--as KS.T)")
+		if b.describe(t.Source(), t.SchemaCQL).counter {
+			b.warn(WarnCounter, t.Source(), "its counters are sums of what each replica counted: restore all replicas to the same moment, "+
+				"or the sums are of several")
+		}
+		b.warnViews(t, live.Schema)
+	}
+}
+
+// warnViews: an import into a table leaves its views alone, and those that are in the plan get their
+// own SSTables.
+func (b *builder) warnViews(t Table, live cassandra.Live) {
+	for _, view := range live.Tables {
+		name := Name{view.Keyspace, view.Name}
+		if view.Keyspace != t.Keyspace || view.Base != t.Name ||
+			slices.ContainsFunc(b.p.Tables, func(t Table) bool { return t.Source() == name }) {
+			continue
+		}
+		b.warn(WarnView, t.Source(), "its view %s is not restored, and an import does not update it: drop it, and create it again afterwards", name)
 	}
 }
