@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 FLAGS = -trimpath -tags disable_grpc_modules
 FUZZTIME ?= 10s
 
-.PHONY: build demo test race fuzz bench lint deps
+.PHONY: build demo test race fuzz bench bench-data lint deps
 
 build:
 	CGO_ENABLED=0 go build $(FLAGS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sstash ./cmd/sstash
@@ -26,6 +26,10 @@ fuzz:
 
 bench: deps build
 	@CGO_ENABLED=0 go run $(FLAGS) ./internal/bench -sstash bin/sstash $(BENCH)
+
+# The SSTables of the benchmark, which it makes if they are not there: BENCH="-size 4GiB" for more.
+bench-data: deps
+	@CGO_ENABLED=0 go run $(FLAGS) ./internal/bench -data $(BENCH)
 
 lint:
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -109,15 +109,6 @@ func (p *packSet) keep(bundle bool) manifest.Keep {
 }
 
 func (u *Uploader) put(ctx context.Context, name string, object []byte) error {
-	if u.Limit != nil {
-		for left := len(object); left > 0; {
-			n := min(left, u.Limit.Burst())
-			if err := u.Limit.WaitN(ctx, n); err != nil {
-				return err
-			}
-			left -= n
-		}
-	}
 	if err := u.Bucket.Put(ctx, name, object); err != nil {
 		return fmt.Errorf("put %s: %w", name, err)
 	}

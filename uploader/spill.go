@@ -128,6 +128,7 @@ func (s *spill) frame(w *coding) error {
 	s.chunks += w.report.Chunks
 	s.damaged += w.report.Damaged
 	s.batch.result.NewBytes += int64(f.Raw)
+	s.batch.u.progress.read(int64(f.Raw))
 	if s.own != nil {
 		ref, err := s.own.add(f)
 		p.refs = append(p.refs, ref)

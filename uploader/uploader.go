@@ -17,8 +17,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/history"
@@ -52,9 +50,8 @@ type Uploader struct {
 	// PartEvery is how long SSTables are stored before what there is gets committed; 0 commits only
 	// at the end.
 	PartEvery time.Duration
-	// Limit bounds the bytes sent per second; nil for no bound.
-	Limit *rate.Limiter
-	// Progress is told of every SSTable that was stored; nil for nobody.
+	// Progress is told of every SSTable that was stored, and of each frame on the way there; nil for
+	// nobody.
 	Progress func(Progress)
 	Now      func() time.Time
 
@@ -62,13 +59,15 @@ type Uploader struct {
 	coders  *coders
 	buffers buffers
 
+	progress   progress
 	unreadable map[brokenKey]broken
 }
 
 // Progress is how far a pass has come.
 type Progress struct {
 	SSTables, OfSSTables int
-	Bytes, OfBytes       int64
+	Bytes, OfBytes       int64 // of what is stored, be it that it was before
+	Read                 int64 // bytes that all passes of this Uploader have read and stored
 }
 
 // Result is what a pass did.
@@ -115,7 +114,7 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	}
 	defer b.close()
 	body := manifest.Body{AsOf: w.AsOf, Pending: w.Pending, Schema: w.Schema, Node: w.Node, Gaps: w.Gaps}
-	p := newProgress(u.Progress, w.SSTables)
+	p := u.begin(w.SSTables)
 	began := u.Now()
 	for i, set := range w.SSTables {
 		if _, err := b.add(set, nil, nil); err != nil {
@@ -198,7 +197,7 @@ func (u *Uploader) Store(ctx context.Context, f Full) (Result, error) {
 	}
 	defer b.close()
 	reuse := worthKeeping(b.state, f)
-	p := newProgress(u.Progress, f.sstables())
+	p := u.begin(f.sstables())
 	began := u.Now()
 	for _, base := range f.Tables {
 		done, stored := b.state.BaseDone(base.Table, base.ID)
@@ -334,16 +333,25 @@ func (r Result) Plus(o Result) Result {
 // progress counts towards what a pass has to do.
 type progress struct {
 	Progress
-	tell func(Progress)
+	within int64 // bytes read of the SSTable at work
+	tell   func(Progress)
 }
 
-func newProgress(tell func(Progress), sets []sstable.SSTable) *progress {
-	p := &progress{tell: tell}
-	p.OfSSTables = len(sets)
+// begin is the progress of a new pass.
+func (u *Uploader) begin(sets []sstable.SSTable) *progress {
+	p := &u.progress
+	*p = progress{Progress: Progress{OfSSTables: len(sets), Read: p.Read}, tell: u.Progress}
 	for _, s := range sets {
 		p.OfBytes += s.Size()
 	}
 	return p
+}
+
+// read counts bytes of an SSTable that is not done yet.
+func (p *progress) read(n int64) {
+	p.within += n
+	p.Read += n
+	p.say(p.within)
 }
 
 func (p *progress) done(sets ...sstable.SSTable) {
@@ -351,8 +359,15 @@ func (p *progress) done(sets ...sstable.SSTable) {
 		p.SSTables++
 		p.Bytes += s.Size()
 	}
+	p.within = 0
+	p.say(0)
+}
+
+func (p *progress) say(more int64) {
 	if p.tell != nil {
-		p.tell(p.Progress)
+		now := p.Progress
+		now.Bytes += more
+		p.tell(now)
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/time/rate"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/bucket"
@@ -205,7 +204,11 @@ func TestIncrementSaysWhatItDid(t *testing.T) {
 	if b := r.Manifests[0].Body.Barrier; b == nil || !b.At.Equal(at) || len(b.Not) != 0 {
 		t.Errorf("barrier %+v", b)
 	}
-	want := []Progress{{1, 3, 5100, bytes}, {2, 3, 5900, bytes}, {3, 3, bytes, bytes}}
+	want := []Progress{
+		{0, 3, 5000, bytes, 5000}, {0, 3, 5100, bytes, 5100}, {1, 3, 5100, bytes, 5100}, // frames, and then the SSTable
+		{1, 3, 5800, bytes, 5800}, {1, 3, 5900, bytes, 5900}, {2, 3, 5900, bytes, 5900},
+		{2, 3, 5901, bytes, 5901}, {2, 3, bytes, bytes, bytes}, {3, 3, bytes, bytes, bytes},
+	}
 	if !slices.Equal(told, want) {
 		t.Errorf("progress %v, want %v", told, want)
 	}
@@ -454,28 +457,6 @@ func TestReadError(t *testing.T) {
 	if err := s.store(); !errors.Is(err, unix.EISDIR) || isBucket(err) {
 		t.Errorf("%v, want EISDIR", err)
 	}
-}
-
-// Every byte that is sent is asked of the limiter; who waits for it stops with the context.
-func TestLimit(t *testing.T) {
-	n := newNode(t, &buckettest.Memory{})
-	n.Limit = rate.NewLimiter(0, 100<<10) // nothing comes back
-	r, err := n.Increment(context.Background(), Increment{AsOf: n.now, SSTables: []sstable.SSTable{n.set(table("users"), "nb-1-big", 60<<10)}})
-	n.must(err)
-	if spent := int64(100<<10 - n.Limit.Tokens()); spent != r.Stored {
-		t.Errorf("%d bytes were asked for, %d sent", spent, r.Stored)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err = n.Increment(ctx, Increment{AsOf: n.now, SSTables: []sstable.SSTable{n.set(table("users"), "nb-2-big", 1000)}})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("a context that has ended: %v", err)
-	}
-	n.Limit = rate.NewLimiter(rate.Inf, 1000) // objects are larger than the burst
-	set := n.set(table("users"), "nb-3-big", 60<<10)
-	_, err = n.Increment(context.Background(), Increment{AsOf: n.now, SSTables: []sstable.SSTable{set}})
-	n.must(err)
-	n.wantStored(set)
 }
 
 // parked is a bucket whose packs are on their way until the context ends, and a while longer.

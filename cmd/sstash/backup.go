@@ -93,7 +93,7 @@ func (v *backupVerb) run(ctx context.Context, _ []string) error {
 	began := v.now()
 	progress := v.progress()
 	node, err := daemon.Open(ctx, daemon.Options{Config: cfg, Version: facts().Version, Progress: func(p uploader.Progress) {
-		progress.show("stored %d of %d SSTables, %s of %s", p.SSTables, p.OfSSTables, size(p.Bytes), size(p.OfBytes))
+		progress.show("stored %d of %d SSTables, %s of %s%s", p.SSTables, p.OfSSTables, size(p.Bytes), size(p.OfBytes), progress.left(p.Read, p.OfBytes-p.Bytes))
 	}})
 	if err != nil {
 		return err

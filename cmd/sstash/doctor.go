@@ -91,7 +91,7 @@ func (a *app) examineNode(ctx context.Context, cfg config.Config, largest int64)
 // examineBucket tries the bucket, and the node's history in it. Its second result is what the largest
 // table takes on disk.
 func (a *app) examineBucket(ctx context.Context, cfg config.Config, n node) (doctor.Findings, int64) {
-	b, err := bucketurl.Create(ctx, cfg.Bucket)
+	b, err := bucketurl.Create(ctx, cfg.Bucket, nil)
 	if err != nil {
 		return doctor.Findings{{Name: "bucket", Verdict: doctor.Fail, Detail: err.Error(), Remedy: hint(err)}}, 0
 	}

@@ -266,7 +266,7 @@ func (v *initVerb) try(ctx context.Context, cfg config.Config, path string) erro
 	}
 	dir, local := strings.CutPrefix(cfg.Bucket, "file://")
 	_, absent := os.Lstat(dir)
-	b, err := bucketurl.Create(ctx, cfg.Bucket)
+	b, err := bucketurl.Create(ctx, cfg.Bucket, nil)
 	switch {
 	case err != nil:
 	case !local || v.owner == nil:

@@ -16,6 +16,7 @@ type progress struct {
 	now      func() time.Time
 
 	mu    sync.Mutex
+	eta   eta
 	last  time.Time
 	drawn bool // the line on the terminal is ours
 }
@@ -46,6 +47,18 @@ func (p *progress) show(format string, args ...any) {
 	}
 	fmt.Fprint(p.w, "\r\x1b[K", line)
 	p.drawn = true
+}
+
+// left says how long todo bytes will take when so many have been done, behind a comma; nothing while
+// nobody knows.
+func (p *progress) left(done, todo int64) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d, ok := p.eta.left(p.now(), done, todo)
+	if !ok {
+		return ""
+	}
+	return ", " + roughly(d) + " left"
 }
 
 // end takes the line away, for what is printed next.

@@ -341,7 +341,7 @@ func (v *restoreVerb) carryOut(ctx context.Context, p *restore.Plan) error {
 func (v *restoreVerb) stager(ctx context.Context, p *progress) (restore.Stager, error) {
 	_, b, err := v.openBucket(ctx)
 	return restore.Stager{Bucket: b, Force: v.force, Progress: func(r restore.Progress) {
-		p.show("%s: restored %s of %s, fetched %s", r.Table, size(r.Bytes), size(r.OfBytes), size(r.Fetched))
+		p.show("%s: restored %s of %s, fetched %s%s", r.Table, size(r.Bytes), size(r.OfBytes), size(r.Fetched), p.left(r.Bytes, r.OfBytes-r.Bytes))
 	}}, err
 }
 

@@ -70,7 +70,7 @@ func (v *verifyVerb) run(ctx context.Context, _ []string) error {
 	defer p.end()
 	s := &verify.Scrub{Source: source.Reader, Progress: func(what string, done, total int64) {
 		if what == "bytes" {
-			p.show("decoded %s of %s", size(done), size(total))
+			p.show("decoded %s of %s%s", size(done), size(total), p.left(done, total-done))
 		} else {
 			p.show("read %d of %d %s", done, total, what)
 		}

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sstash/sstash/internal/fixtures"
 )
 
 func write(t *testing.T, path, content string) {
@@ -224,6 +226,11 @@ func TestRowsFitTheirTables(t *testing.T) {
 func TestReport(t *testing.T) {
 	r := report{
 		command: "bench", host: []string{"a machine"}, reference: "restic", data: volume{8, 1, 1 << 20},
+		storers: []string{"sstash", "restic"},
+		tables: []held{
+			{"users", volume{8, 1, 1 << 20}, engine{1000, 1, 10, 10}, []int64{1 << 18, 1 << 19}},
+			{"none", volume{8, 1, 1 << 20}, engine{}, []int64{1 << 19, 1 << 19}},
+		},
 		trials: []trial{
 			{tool: "sstash", first: pass{cost: cost{time.Second, 2 * time.Second, 1 << 20, 2 << 20}, added: 1 << 19, data: 1}},
 			{tool: "restic", first: pass{cost: cost{2 * time.Second, time.Second, 0, 0}}},
@@ -236,12 +243,64 @@ func TestReport(t *testing.T) {
 	if err := r.markdown(&markdown); err != nil {
 		t.Fatal(err)
 	}
-	const want = "| sstash | 1.00 | 2.00 | 0.50 | 2.00 | 1.0 MiB | 2.0 MiB | 512 KiB | 0.500 | 1 |"
-	if !strings.Contains(markdown.String(), want) {
-		t.Errorf("no %q in\n%s", want, &markdown)
+	for _, want := range []string{
+		"| sstash | 1.00 | 2.00 | 0.50 | 2.00 | 1.0 MiB | 2.0 MiB | 512 KiB | 0.500 | 1 |",
+		"| users | 256 KiB | 0.250 | 0.500 | 512 KiB | 0.500 |",
+		"| users | 1,000 | 99.90 % | 10 | 100.00 % |",
+	} {
+		if !strings.Contains(markdown.String(), want) {
+			t.Errorf("no %q in\n%s", want, &markdown)
+		}
 	}
 	if got := strings.Join(strings.Fields(text.String()), " "); !strings.Contains(got, "restic 2.00 1.00 1.00 1.00 – 0 B") {
 		t.Errorf("text:\n%s", &text)
+	}
+}
+
+// Every fixture is encoded; a table that falls short fails the run.
+func TestEncode(t *testing.T) {
+	d := dataset{t.TempDir()}
+	node := fixtures.Unpack(t, "5.0.8-nb")
+	var tables []held
+	for _, name := range []string{"types", "wide", "c_none"} {
+		found, err := filepath.Glob(filepath.Join(node, "data1", "shop", name+"-*", "snapshots", "base"))
+		if err != nil || len(found) != 1 {
+			t.Fatal(found, err)
+		}
+		to := filepath.Join(d.dir, "data1", keyspace, name+"-1", "snapshots", tag)
+		if err := link(found[0], to); err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, held{table: name})
+	}
+	if err := d.encode(tables); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range tables {
+		if e := h.engine; (e.frames == 0) != (h.table == "c_none") || e.frames > 0 && (e.chunks < 1 || e.reproduced() != 1 || e.columns() != 1) {
+			t.Errorf("%s: %+v", h.table, e)
+		}
+	}
+	if err := fallen(tables); err != nil {
+		t.Error(err)
+	}
+	tables[0].engine = engine{chunks: 1000, kept: 2, frames: 100, column: 98}
+	if err := fallen(tables); err == nil || strings.Count(err.Error(), "types:") != 2 {
+		t.Errorf("fallen: %v", err)
+	}
+}
+
+func TestStoreEach(t *testing.T) {
+	d, r := small(t), report{tables: []held{{table: "users"}}}
+	if err := r.storeEach(t.Context(), d, []func(workplace) tool{copying, copying}, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	_, all, err := d.contents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.tables[0].stored; len(got) != 2 || got[0] != all.bytes+2 || len(r.storers) != 2 {
+		t.Errorf("%v stored %v, of %+v", r.storers, got, all)
 	}
 }
 

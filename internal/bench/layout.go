@@ -11,12 +11,19 @@ import (
 	"github.com/sstash/sstash/internal/sstable"
 )
 
-// snapshot lays the data set out below tree the way Cassandra does, as a snapshot under another tag:
-// hard links, and a manifest.json and schema.cql of its own.
-func (d dataset) snapshot(tree, as string) error {
-	made, err := filepath.Glob(filepath.Join(d.dir, "*", keyspace, "*", "snapshots", tag))
-	if err != nil {
-		return err
+// snapshot lays the data set, or some tables of it, out below tree the way Cassandra does, as a snapshot
+// under another tag: hard links, and a manifest.json and schema.cql of its own.
+func (d dataset) snapshot(tree, as string, tables ...string) error {
+	if len(tables) == 0 {
+		tables = []string{"*"}
+	}
+	var made []string
+	for _, table := range tables {
+		found, err := filepath.Glob(filepath.Join(d.dir, "*", keyspace, table+"-*", "snapshots", tag))
+		if err != nil {
+			return err
+		}
+		made = append(made, found...)
 	}
 	for _, from := range made {
 		table, err := filepath.Rel(d.dir, filepath.Dir(from))

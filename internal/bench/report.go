@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,6 +19,7 @@ type report struct {
 	loads     [2]string // before and after
 	tables    []held
 	data      volume
+	storers   []string // tools that stored each table alone
 	trials    []trial
 	reference string // the tool that ratios are of
 	scan      scanned
@@ -28,6 +30,8 @@ type report struct {
 type held struct {
 	table string
 	volume
+	engine engine
+	stored []int64 // by each of the storers
 }
 
 // grid is a heading and a table of cells, the first row being their names.
@@ -52,7 +56,7 @@ func (r report) grids() []grid {
 		for _, t := range r.trials {
 			p := g.of(t)
 			rows = append(rows, append(r.cells(t.tool, p.cost, func(t trial) cost { return g.of(t).cost }),
-				size(p.added), fmt.Sprintf("%.3f", float64(p.added)/float64(r.data.bytes)), fmt.Sprint(p.data)))
+				size(p.added), share(p.added, r.data.bytes), fmt.Sprint(p.data)))
 		}
 		gs = append(gs, grid{g.title, rows})
 	}
@@ -60,15 +64,47 @@ func (r report) grids() []grid {
 	for _, t := range r.trials {
 		rows = append(rows, r.cells(t.tool, t.restore, func(t trial) cost { return t.restore }))
 	}
-	return append(gs, grid{"Restore to a directory", rows}, r.scanGrid(), r.flushGrid())
+	return append(gs, grid{"Restore to a directory", rows}, r.storedGrid(), r.engineGrid(), r.scanGrid(), r.flushGrid())
 }
 
 func (r report) dataGrid() grid {
 	rows := [][]string{{"table", "SSTables", "files", "bytes"}}
-	for _, h := range append(r.tables, held{"all", r.data}) {
+	for _, h := range append(slices.Clip(r.tables), held{table: "all", volume: r.data}) {
 		rows = append(rows, []string{h.table, fmt.Sprint(h.sstables), fmt.Sprint(h.files), size(h.bytes)})
 	}
 	return grid{"The data", rows}
+}
+
+// storedGrid compares tools with the last one.
+func (r report) storedGrid() grid {
+	rows := [][]string{{"table"}}
+	for i, name := range r.storers {
+		rows[0] = append(rows[0], name, "of the data")
+		if i < len(r.storers)-1 {
+			rows[0] = append(rows[0], "÷ "+r.storers[len(r.storers)-1])
+		}
+	}
+	for _, t := range r.tables {
+		row := []string{t.table}
+		for i, bytes := range t.stored {
+			row = append(row, size(bytes), share(bytes, t.bytes))
+			if i < len(t.stored)-1 {
+				row = append(row, share(bytes, t.stored[len(t.stored)-1]))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return grid{"Stored, each table alone", rows}
+}
+
+func (r report) engineGrid() grid {
+	rows := [][]string{{"table", "chunks", "come back from their rows", "frames", "in columns"}}
+	for _, t := range r.tables {
+		if e := t.engine; e.frames > 0 {
+			rows = append(rows, []string{t.table, humanize.Comma(int64(e.chunks)), percent(e.reproduced()), fmt.Sprint(e.frames), percent(e.columns())})
+		}
+	}
+	return grid{"LZ4 made again, and columns", rows}
 }
 
 func (r report) scanGrid() grid {
@@ -111,22 +147,30 @@ func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
 func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }
 
+func share(a, b int64) string { return fmt.Sprintf("%.3f", float64(a)/float64(b)) }
+
+func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
 func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // text prints for a terminal.
 func (r report) text(out io.Writer) error {
 	fmt.Fprintf(out, "%s\n%s\nload before %s, after %s\n", r.command, strings.Join(r.host, "\n"), r.loads[0], r.loads[1])
 	for _, g := range r.grids() {
-		fmt.Fprintf(out, "\n%s\n", g.title)
-		w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-		for _, row := range g.rows {
-			fmt.Fprintln(w, strings.Join(row, "\t"))
-		}
-		if err := w.Flush(); err != nil {
+		if err := g.text(out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (g grid) text(out io.Writer) error {
+	fmt.Fprintf(out, "\n%s\n", g.title)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	for _, row := range g.rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
 }
 
 // markdown prints for docs/performance.md.

@@ -53,20 +53,25 @@ func restic(w workplace) tool {
 	}
 }
 
-// sstash runs with its defaults but for the level. What it returns makes a tool.
-func sstash(binary, level string) func(workplace) tool {
+// sstash runs with its defaults but for the level, and as many cores. What it returns makes a tool.
+func sstash(binary, level string, cores int) func(workplace) tool {
+	name := "sstash " + level
+	if cores != 1 {
+		name += fmt.Sprintf(", %d cores", cores)
+	}
 	return func(w workplace) tool {
 		config := fmt.Sprintf(`cluster: bench
 bucket: file://%s
 cassandra: {data_directories: [%q, %q], host_id: 8c9e2f6e-5d5b-4c6b-9d53-2f7f1e8f0a11}
 state: %q
 compression: %s
-`, w.store(), filepath.Join(w.tree(), "data1"), filepath.Join(w.tree(), "data2"), w.path("state"), level)
+limits: {cpu: %d}
+`, w.store(), filepath.Join(w.tree(), "data1"), filepath.Join(w.tree(), "data2"), w.path("state"), level, cores)
 		command := func(args ...string) []string {
 			return append([]string{binary, "--quiet", "--config", w.path("sstash.yaml")}, args...)
 		}
 		return tool{
-			name:    "sstash " + level,
+			name:    name,
 			setup:   func(context.Context) error { return os.WriteFile(w.path("sstash.yaml"), []byte(config), 0o600) },
 			backups: [2][]string{command("backup"), command("backup")},
 			restore: command("restore", "--at", "latest", "--to", w.restored()),

@@ -82,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := bucketurl.Create(ctx, c.Bucket)
+	b, err := bucketurl.Create(ctx, c.Bucket, limiter(c.Limits.Upload))
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		Judge:    &watcher.Judge{Settle: c.Watch.Settle, Patience: c.Watch.Patience},
 		Uploader: &uploader.Uploader{
 			Bucket: b, Prefix: prefix, History: w, Level: level, Tables: tables, PartEvery: c.CommitEvery,
-			CPU: c.Limits.CPU, Encoders: encoders(c.Limits), Limit: limiter(c.Limits.Upload), Progress: o.Progress, Now: time.Now,
+			CPU: c.Limits.CPU, Encoders: encoders(c.Limits), Progress: o.Progress, Now: time.Now,
 		},
 		Snapshots: Snapshots(c),
 		Prune:     c.Links == config.LinksPrune,
@@ -288,9 +288,10 @@ func encoders(l config.Limits) int {
 	return max(1, min(cores, int((l.Memory-others)/each)))
 }
 
+// limiter admits a quarter of a second at once.
 func limiter(perSecond config.Bytes) *rate.Limiter {
 	if perSecond <= 0 {
 		return nil
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/4, 64<<10)))
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/4, 1)))
 }

@@ -27,7 +27,7 @@ func TestOpen(t *testing.T) {
 	}
 	f := func(to, from string, same bool) {
 		t.Helper()
-		b, err := Create(t.Context(), to)
+		b, err := Create(t.Context(), to, nil)
 		if err != nil {
 			t.Error(err)
 			return

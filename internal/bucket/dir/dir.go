@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sstash/sstash/internal/bucket"
 )
 
@@ -40,6 +42,9 @@ const (
 
 // Bucket is a directory. It implements bucket.Bucket.
 type Bucket struct {
+	// Limit bounds the bytes that Puts write per second; nil for no bound. Set before use.
+	Limit *rate.Limiter
+
 	root *os.Root
 	sync func(*os.File) error // (*os.File).Sync; tests watch it and let it fail
 }
@@ -135,7 +140,7 @@ func (b *Bucket) put(ctx context.Context, name string, data []byte) error {
 	tmp := path.Join(tmpDir, rand.Text())
 	// A link that stays behind under its temporary name takes no space and is swept.
 	defer b.root.Remove(tmp)
-	if err := b.write(tmp, data); err != nil {
+	if err := b.write(ctx, tmp, data); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -152,12 +157,15 @@ func (b *Bucket) put(ctx context.Context, name string, data []byte) error {
 }
 
 // write creates the file tmp with data, down to the disk.
-func (b *Bucket) write(tmp string, data []byte) error {
+func (b *Bucket) write(ctx context.Context, tmp string, data []byte) error {
 	f, err := b.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, filePerm)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	err = bucket.Pace(ctx, b.Limit, data, func(stretch []byte) error {
+		_, err := f.Write(stretch)
+		return err
+	})
 	if err == nil {
 		err = b.sync(f)
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/bucket/buckettest"
 )
@@ -108,6 +110,24 @@ func TestModes(t *testing.T) {
 		if info.Mode() != want {
 			t.Errorf("%s has mode %v, want %v", name, info.Mode(), want)
 		}
+	}
+}
+
+// TestLimit: every byte is asked of the limiter; who waits for it stops with the context, and leaves nothing.
+func TestLimit(t *testing.T) {
+	b := openTemp(t)
+	b.Limit = rate.NewLimiter(0, 1000)
+	if err := b.Put(t.Context(), "name", make([]byte, 900)); err != nil || b.Limit.Tokens() != 100 {
+		t.Errorf("put: %v, %f bytes are left of the limit", err, b.Limit.Tokens())
+	}
+	b.Limit = rate.NewLimiter(1, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(50*time.Millisecond, cancel).Stop()
+	if err := b.Put(ctx, "never", make([]byte, 900)); !errors.Is(err, context.Canceled) {
+		t.Errorf("put: %v, want that of the context", err)
+	}
+	if _, err := b.Get(t.Context(), "never", 0, -1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("get: %v, want fs.ErrNotExist", err)
 	}
 }
 

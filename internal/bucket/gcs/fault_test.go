@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/sstash/sstash/internal/bucket"
 )
 
@@ -216,6 +218,38 @@ func TestStalled(t *testing.T) {
 			t.Errorf("%s: %v, want ErrUnreachable", op, err)
 		}
 	})
+}
+
+// TestPaced: every byte of content is asked of the limiter, again at each attempt; who waits for it stops
+// with the context, and leaves nothing behind. Waiting is not stalling, however long it takes.
+func TestPaced(t *testing.T) {
+	b, w := faulty(t)
+	b.pace.patience = 500 * time.Millisecond
+	const size = 60 << 10
+	b.Limit = rate.NewLimiter(40<<10, 4<<10)
+	w.reset(func(n int, r *http.Request) (*http.Response, error) {
+		if n == 1 {
+			return answer(r, http.StatusServiceUnavailable)
+		}
+		return pass(r)
+	})
+	if err := b.Put(t.Context(), "paced", make([]byte, size)); err != nil || len(w.requests()) != 2 {
+		t.Errorf("put: %v after %q", err, w.requests())
+	}
+	w.reset(nil)
+	b.Limit = rate.NewLimiter(0, size+100) // nothing comes back
+	if err := b.Put(t.Context(), "within", make([]byte, size)); err != nil || b.Limit.Tokens() != 100 {
+		t.Errorf("put: %v, %f bytes are left of the limit", err, b.Limit.Tokens())
+	}
+	b.Limit = rate.NewLimiter(1, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(50*time.Millisecond, cancel).Stop()
+	if err := b.Put(ctx, "never", make([]byte, size)); !errors.Is(err, context.Canceled) {
+		t.Errorf("put: %v, want that of the context", err)
+	}
+	if _, err := b.Get(t.Context(), "never", 0, -1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("get: %v, want fs.ErrNotExist", err)
+	}
 }
 
 // TestRefusedEarly has a service that does not wait for the content to say no.

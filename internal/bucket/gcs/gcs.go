@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 
 	"cloud.google.com/go/storage"
+	"golang.org/x/time/rate"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 
@@ -36,6 +37,10 @@ import (
 // Bucket is a Cloud Storage bucket, or what begins with a prefix in one. It
 // implements bucket.Bucket.
 type Bucket struct {
+	// Limit bounds the bytes that Puts send per second, those of attempts that fail too; nil for no
+	// bound. Set before use.
+	Limit *rate.Limiter
+
 	handle *storage.BucketHandle
 	name   string
 	prefix string      // of every object's name: "" or ends with a slash
@@ -98,7 +103,7 @@ func (b *Bucket) put(ctx context.Context, name string, data []byte) error {
 	asked := false // an earlier attempt of this call may have put the object
 	return b.try(ctx, func(ctx context.Context, expect func(int64)) error {
 		expect(int64(len(data)))
-		err := b.upload(ctx, name, data, crc)
+		err := b.upload(ctx, name, data, crc, expect)
 		if code(err) != http.StatusPreconditionFailed {
 			asked = true
 			return err
@@ -119,15 +124,23 @@ func (b *Bucket) put(ctx context.Context, name string, data []byte) error {
 	})
 }
 
-// upload sends one request that creates the object, if absent.
-func (b *Bucket) upload(ctx context.Context, name string, data []byte, crc uint32) error {
+// upload sends one request that creates the object, if absent. Waiting for the limit is no stalling: after
+// each stretch there is time again for the rest.
+func (b *Bucket) upload(ctx context.Context, name string, data []byte, crc uint32, expect func(int64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := b.object(name).If(storage.Conditions{DoesNotExist: true}).NewWriter(ctx)
 	w.ChunkSize = 0 // one request, and no copy of data
 	w.ContentType = "application/octet-stream"
 	w.CRC32C, w.SendCRC32C = crc, true
-	if _, err := w.Write(data); err != nil {
+	left := int64(len(data))
+	err := bucket.Pace(ctx, b.Limit, data, func(stretch []byte) error {
+		_, err := w.Write(stretch)
+		left -= int64(len(stretch))
+		expect(left)
+		return err
+	})
+	if err != nil {
 		cancel() // or else Close would commit what has been written
 		_ = w.Close()
 		return err

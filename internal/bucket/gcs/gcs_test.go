@@ -95,7 +95,7 @@ func TestPrefix(t *testing.T) {
 	if err := ours.Put(t.Context(), "ours", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := ours.upload(t.Context(), "folder/", nil, 0); err != nil {
+	if err := ours.upload(t.Context(), "folder/", nil, 0, func(int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
