@@ -16,6 +16,7 @@
 //   - chain: of one table, a base and the increments after it.
 //   - barrier: a flush or a snapshot that we saw succeed; it began at t0, so all that was
 //     acknowledged before t0 is in SSTables that we can name.
+//   - gap: SSTables may be missing among the increments up to here, until the next base.
 //   - recovery point: a moment, and for each table what it is proven through.
 //
 // # Invariants
@@ -75,4 +76,12 @@
 // chain; some of them are in the base as well, and overlap is harmless where a gap is not. To know
 // "after" even when the writer died meanwhile, each manifest names the snapshots that its scan saw
 // and that were not yet committed ("pending").
+//
+// # What a chain is proven through
+//
+// A base proves what the beginning of its snapshot proves. A barrier ("barrier", in the increment of
+// the scan that followed the flush) proves more, for all tables but those that it names, as long as no
+// gap ("gaps", in the increment of the scan or look that noticed it) lies between the base's "after"
+// and the barrier. A gap is closed by a base that goes on after it, and never otherwise. Both are
+// fields that a reader may pass over: it then proves less.
 package manifest

@@ -51,6 +51,7 @@ type history struct {
 	bases      []*base
 	finished   map[string]bool // ids of bases whose entries need not be read any more
 	increments []Stored
+	headless   []Stored // named without a Data.db
 }
 
 type base struct {
@@ -150,13 +151,12 @@ func (h *history) base(id string, f FullPart) *base {
 }
 
 func (s *State) index(st Stored) {
-	keys := st.Components
 	if c, ok := st.Component(sstable.Data); ok {
-		keys = []Component{c}
-	}
-	for _, c := range keys {
 		s.stored[c.Fingerprint()] = append(s.stored[c.Fingerprint()], st)
+		return
 	}
+	h := s.tables[st.Table]
+	h.headless = append(h.headless, st)
 }
 
 // Newest is the last entry applied, nil before the first.
@@ -203,12 +203,13 @@ func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] 
 // not matter: a set that is being pruned shrinks. Of bases only the newest counts: a chain
 // has no other.
 func (s *State) Match(set sstable.SSTable) (Stored, bool) {
-	key, ok := set.File(sstable.Data)
-	if !ok && len(set.Files) > 0 {
-		key = set.Files[0] // incomplete, and superseded at best
+	data, ok := set.File(sstable.Data)
+	known := s.stored[data.Fingerprint]
+	if h := s.tables[set.Table]; h != nil && !ok {
+		known = slices.Concat(h.increments, h.headless) // it was linked in part
 	}
-	for _, st := range slices.Backward(s.stored[key.Fingerprint]) {
-		if st.base != nil && st.base != s.tables[st.Table].newest() || !ok && !st.Superseded {
+	for _, st := range slices.Backward(known) {
+		if st.base != nil && st.base != s.tables[st.Table].newest() {
 			continue
 		}
 		if st.Table == set.Table && st.Index == set.Index && st.Stem == set.Stem && st.holds(set.Files) {

@@ -31,7 +31,7 @@ func openSet(set sstable.SSTable) (*source, error) {
 	defer root.Close()
 	s := &source{name: set.Name()}
 	for _, f := range set.Files {
-		opened, err := fileid.Open(root, set.Rel(f.Component), f.Fingerprint)
+		opened, err := fileid.Open(root, set.Path(f), f.Fingerprint)
 		if err != nil {
 			s.close()
 			return nil, err

@@ -31,7 +31,7 @@ func inspect(set sstable.SSTable) (required, listed []string, err error) {
 	have := set.Components()
 	var toc []string
 	if f, ok := set.File(sstable.TOC); ok {
-		b, err := readFile(set.DataDir, set.Rel(sstable.TOC), f.Fingerprint, tocLimit)
+		b, err := readFile(set.DataDir, set.Path(f), f.Fingerprint, tocLimit)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -49,7 +49,7 @@ func inspect(set sstable.SSTable) (required, listed []string, err error) {
 func checkCompression(set sstable.SSTable, name sstable.Name) error {
 	info, _ := set.File(sstable.CompressionInfo)
 	data, _ := set.File(sstable.Data)
-	f, err := openFile(set.DataDir, set.Rel(sstable.CompressionInfo), info.Fingerprint)
+	f, err := openFile(set.DataDir, set.Path(info), info.Fingerprint)
 	if err != nil {
 		return err
 	}

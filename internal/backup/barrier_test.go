@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,7 @@ func TestI10_GapOfAnIncompleteSet(t *testing.T) {
 	p.settle()
 	p.db.flush(events)
 	p.db.unlink(p.db.newest(events, "backups"))
+	p.db.compact(events) // the live one goes
 	p.clock.advance(time.Second)
 	p.pass()
 	p.clock.advance(2 * time.Minute) // longer than patience
@@ -252,4 +254,22 @@ func TestI10_GapOfAVanishedSet(t *testing.T) {
 	p.wantProven(events, full, "vanished")
 	p.wantProven(users, began, "")
 	p.wantNothingMore()
+}
+
+// Of a set that is linked in part, what the live SSTable still has is stored from there.
+func TestPartialSetIsCompleted(t *testing.T) {
+	p := newProving(t)
+	before := p.db.links() // older than the first full
+	p.db.flush(events)
+	p.db.unlink(p.db.newest(events, "backups"))
+	began := p.flushed()
+	if r := p.settle(); r.SSTables != 1 {
+		t.Errorf("%d SSTables were stored; waiting for %v", r.SSTables, r.Waiting)
+	}
+	p.wantProven(events, began, "")
+	p.wantNothingMore()
+	if left := p.db.links(); !slices.Equal(left, before) {
+		t.Errorf("%v are left, before %v", left, before)
+	}
+	p.wantNewest()
 }

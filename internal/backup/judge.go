@@ -44,6 +44,12 @@ func (n *Node) judgeSets(r *Report, sets []sstable.SSTable) []sstable.SSTable {
 	var complete []sstable.SSTable
 	for _, set := range sets {
 		v := n.Judge.Backup(set, n.Now())
+		if v.State != watcher.Ready && len(v.Missing) > 0 {
+			if whole, ok := watcher.Complete(set); ok {
+				complete = append(complete, whole)
+				continue
+			}
+		}
 		if r.hold(v, pathOf(set)) {
 			complete = append(complete, set)
 		}

@@ -65,6 +65,7 @@ type File struct {
 	Component string // as in "Data.db"
 	Fingerprint
 	Links uint64 // names that the inode has; 1 in backups/ means that Cassandra has dropped the file
+	Dir   string // relative to the data directory, where the file is not in the SSTable's own; else ""
 }
 
 // An SSTable is the set of files of one id in one directory, whatever its
@@ -107,6 +108,14 @@ func (s SSTable) Components() []string {
 // Rel is the path of a component relative to DataDir, whether it is there or not.
 func (s SSTable) Rel(component string) string {
 	return filepath.Join(s.Dir, s.Stem+"-"+component)
+}
+
+// Path is where a file of the SSTable is, relative to DataDir.
+func (s SSTable) Path(f File) string {
+	if f.Dir != "" {
+		return filepath.Join(f.Dir, s.Stem+"-"+f.Component)
+	}
+	return s.Rel(f.Component)
 }
 
 // Size is the sum of all files, in bytes.
