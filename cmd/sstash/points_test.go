@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,63 @@ func TestI10_PointsOfADamagedHistory(t *testing.T) {
 	c.json(&doc, 3, "points")
 	if len(doc.Damaged) != 1 || len(doc.Points) == 0 || doc.Points[0].Seq <= 22 || doc.Points[len(doc.Points)-1].Seq != 45 {
 		t.Errorf("points of a history without 22: %+v", doc)
+	}
+}
+
+// What a point is proven through, and why no later, is what the history proves at its entry.
+func TestI10_PointsSayWhyTheyLag(t *testing.T) {
+	c := newCLI(t)
+	first := c.chronicle(10) // which ends with a full of ks.even
+	b, err := dir.Create(c.path("bucket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := first.Add(time.Hour)
+	w, err := history.OpenWriter(context.Background(), history.Reader{Bucket: b, Prefix: "prod/" + testHost + "/"},
+		history.Identity{Cluster: "prod", HostID: testHost}, manifest.Body{}, history.WriterOptions{Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func(body manifest.Body) {
+		t.Helper()
+		body.AsOf = clock
+		if _, err := w.Commit(context.Background(), manifest.Increment, nil, body); err != nil {
+			t.Fatal(err)
+		}
+		clock = clock.Add(time.Hour)
+	}
+	other := sstable.Table{Keyspace: "ks", Name: "odd", ID: "b2637280e58c11f199085b39e1f4c1a0"}
+	commit(manifest.Body{Barrier: &manifest.Barrier{At: first.Add(50 * time.Minute)}})
+	commit(manifest.Body{Gaps: []manifest.Gap{{Table: &other, Why: "of a table that was not asked for"}}})
+	commit(manifest.Body{Gaps: []manifest.Gap{{Why: "the database was restarted"}}})
+	commit(manifest.Body{Barrier: &manifest.Barrier{At: first.Add(3 * time.Hour)}})
+
+	var doc struct {
+		Points []struct {
+			Kind   string
+			Tables []struct {
+				Reason      string
+				ProvenUntil string `json:"proven_until"`
+			}
+		}
+	}
+	c.json(&doc, 0, "points", "ks.even", "--limit", "4")
+	var got []string
+	for _, p := range doc.Points {
+		got = append(got, fmt.Sprintf("%s %s %s", p.Kind, p.Tables[0].ProvenUntil, p.Tables[0].Reason))
+	}
+	want := []string{
+		"full 2026-11-22T02:09:00.000000Z ",
+		"barrier 2026-11-22T02:50:00.000000Z ",
+		"gap 2026-11-22T02:50:00.000000Z gap at 2026-11-22T05:00:00Z: the database was restarted",
+		"barrier 2026-11-22T02:50:00.000000Z gap at 2026-11-22T05:00:00Z: the database was restarted",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	text := c.want(0, "points", "ks.even").stdout
+	if !strings.HasSuffix(text, "point 15: every table: gap at 2026-11-22T05:00:00Z: the database was restarted\n") {
+		t.Errorf("for people:\n%s", text)
 	}
 }
 

@@ -35,7 +35,8 @@ type Service struct {
 	board   *board
 	// These pace the loop.
 	nextFlush  time.Time
-	retryFull  time.Time // not before, after one that failed
+	triedFull  time.Time // when the newest was begun
+	retryFull  time.Time // not before, if that one is not whole
 	lastCommit time.Time
 	checked    time.Time // that the history is still all there
 	failures   int       // in a row
@@ -175,7 +176,7 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 	}
 	if due, tag, ok := s.nextFull(now); ok && !due.After(now) {
 		s.Log.Info("a full is due", "tag", tag)
-		s.retryFull = now.Add(fullRetry)
+		s.triedFull, s.retryFull = now, now.Add(fullRetry)
 		r, err := s.Full(ctx, tag, nil)
 		if errors.Is(err, cassandra.ErrSnapshotExists) {
 			// One that we began before we were killed has ended meanwhile: the next try clears it.
@@ -241,7 +242,7 @@ func (s *Service) nextFull(now time.Time) (due time.Time, tag string, ok bool) {
 			due, tag = early, schedule.Tag(backup.TagPrefix, gaps[len(gaps)-1].Noticed)
 		}
 	}
-	if due.Before(s.retryFull) {
+	if !last.After(s.triedFull) && due.Before(s.retryFull) {
 		due = s.retryFull
 	}
 	return due, tag, true

@@ -123,6 +123,8 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	if c.Cassandra.CQL != "" {
 		n.Describe = n.describe
+	}
+	if c.Cassandra.CQL != "" && n.Snapshots != nil { // without nodetool there is nothing to prove
 		n.Observer = &backup.Observer{Ask: n.observe, Every: observeEvery, Now: time.Now}
 	}
 	return n, nil
@@ -217,7 +219,7 @@ func (n *Node) observe(ctx context.Context) (*manifest.Node, error) {
 		return nil, err
 	}
 	on, err := conn.IncrementalBackups(ctx)
-	if err != nil && n.Snapshots != nil { // before 4.0
+	if err != nil { // before 4.0
 		on, err = n.Snapshots.Nodetool.StatusBackup(ctx)
 	}
 	if err != nil {
