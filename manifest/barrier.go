@@ -20,8 +20,8 @@ type Barrier struct {
 	Not []Hold `json:"not,omitempty"`
 }
 
-// Hold is a table that a barrier does not hold for. Without a name it stands for all tables of its
-// keyspace.
+// Hold is a table that a barrier does not hold for. Without an id it stands for any of that name,
+// without a name for all tables of its keyspace.
 type Hold struct {
 	sstable.Table
 	Why string `json:"why"`
@@ -30,7 +30,8 @@ type Hold struct {
 // why is the reason for which b does not hold for t, empty when it does.
 func (b Barrier) why(t sstable.Table) string {
 	for _, h := range b.Not {
-		if h.Table == t || h.Table == (sstable.Table{Keyspace: t.Keyspace}) {
+		switch h.Table {
+		case t, sstable.Table{Keyspace: t.Keyspace, Name: t.Name}, sstable.Table{Keyspace: t.Keyspace}:
 			return h.Why
 		}
 	}

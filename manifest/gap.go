@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sstash/sstash/internal/sstable"
@@ -13,13 +14,15 @@ import (
 // with which a flush may not have been linked. It lasts until a base whose snapshot began after this
 // entry: barriers between prove nothing for the table.
 type Gap struct {
-	Table *sstable.Table `json:"table,omitempty"` // nil: every table
+	Table *sstable.Table `json:"table,omitempty"` // nil: every table; without an id: any of that name
 	Why   string         `json:"why"`
 	// Partial are sets that stayed incomplete, as they were seen. The next base supersedes them.
 	Partial []SSTable `json:"partial,omitempty"`
 }
 
-func (g Gap) concerns(t sstable.Table) bool { return g.Table == nil || *g.Table == t }
+func (g Gap) concerns(t sstable.Table) bool {
+	return g.Table == nil || *g.Table == t || *g.Table == sstable.Table{Keyspace: t.Keyspace, Name: t.Name}
+}
 
 // OpenGap is a gap and when it was noticed.
 type OpenGap struct {
@@ -67,11 +70,13 @@ func (s *State) Partial(set sstable.SSTable) (OpenGap, bool) {
 }
 
 // Compare tells what may have made holes since the history last recorded who the node is, from how it
-// was found to be since, oldest first. changed is the newest, when that must be recorded.
+// was found to be since, oldest first. changed is the newest, when that must be recorded. In a history
+// that has not begun there is nothing to miss.
 //
 //   - A restart: Cassandra, killed between committing a flush and linking it, loads the SSTable at the
 //     next start and never links it (seen on 5.0.8).
-//   - Incremental backups that were off.
+//   - Incremental backups that were off. Of a single table (5.0) only once they are on again: until then
+//     barriers don't hold for it.
 //   - Other tokens, another release: what came with them did not all come by flushes.
 func (s *State) Compare(seen []Node) (changed *Node, gaps []Gap) {
 	before := s.proofs.node
@@ -80,7 +85,7 @@ func (s *State) Compare(seen []Node) (changed *Node, gaps []Gap) {
 			continue
 		}
 		changed = &now
-		if before != nil || s.HasBase() {
+		if before != nil || !s.Fresh() {
 			gaps = append(gaps, between(before, now)...)
 		}
 		before = changed
@@ -111,18 +116,13 @@ func between(before *Node, now Node) (gaps []Gap) {
 	case now.Backups == BackupsOn && before.Backups == BackupsOff:
 		add("incremental backups were off")
 	}
-	return gaps
-}
-
-// HasBase tells whether any table has a base: without one there is nothing that increments could be
-// missing from.
-func (s *State) HasBase() bool {
-	for _, h := range s.tables {
-		if h.newest() != nil {
-			return true
+	for _, name := range before.Unlinked {
+		if !slices.Contains(now.Unlinked, name) {
+			keyspace, table, _ := strings.Cut(name, ".")
+			gaps = append(gaps, Gap{Table: &sstable.Table{Keyspace: keyspace, Name: table}, Why: "incremental backups of the table were off"})
 		}
 	}
-	return s.whole.Tag != ""
+	return gaps
 }
 
 // Unstored names a set by its files.

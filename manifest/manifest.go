@@ -86,6 +86,8 @@ type Node struct {
 	// What follows tells when flushes may not have been linked: see State.Compare.
 	Generation int64   `json:"generation,omitempty"` // grows with each start (system.local.gossip_generation); 0: not known
 	Backups    Backups `json:"backups,omitempty"`
+	// Unlinked are the tables, "keyspace.table", that have incremental backups off for themselves (5.0+).
+	Unlinked []string `json:"unlinked,omitempty"`
 }
 
 // Backups tells whether incremental backups are on; empty: not known.

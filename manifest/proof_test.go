@@ -79,12 +79,14 @@ func TestI10_BarriersProveAsLongAsThereIsNoGap(t *testing.T) {
 	s.wantProven(20, "could not be listed")
 	s.passes(50, Hold{sstable.Table{Keyspace: "other"}, "could not be listed"})
 	s.wantProven(50, "")
+	s.passes(55, Hold{sstable.Table{Keyspace: users().Keyspace, Name: users().Name}, "off for the table"})
+	s.wantProven(50, "off for the table")
 	s.passes(45) // the clock was set back
 	s.wantProven(50, "")
 
 	s.gap(60, nil, Gap{Why: "the database was restarted"})
 	s.wantProven(50, "restarted")
-	s.wantGaps("11")
+	s.wantGaps("12")
 	s.passes(70)
 	s.wantProven(50, "gap at 2026-11-22T03:00:00Z: the database was restarted")
 	s.whole("two", 80)
@@ -209,8 +211,8 @@ func TestCompare(t *testing.T) {
 	again := with(func(n *Node) { n.Generation++ })
 	f("nothing has changed", true, &now, []Node{now, now}, false)
 	f("nobody looked", true, &now, nil, false)
-	f("the first look, before any base", false, nil, []Node{now}, true)
-	f("the first look, behind bases", true, nil, []Node{now}, true, "what the database did before is not known")
+	f("the first look, before anything", false, nil, []Node{now}, true)
+	f("the first look, behind a full", true, nil, []Node{now}, true, "what the database did before is not known")
 	f("an old version recorded it", true, &Node{Release: "5.0.8", Tokens: []string{"1"}}, []Node{now}, true, "what the database did before is not known")
 	f("restarted", true, &now, []Node{again}, true, "the database was restarted")
 	f("restarted while the first full was on its way", false, &now, []Node{again}, true, "the database was restarted")
@@ -220,6 +222,9 @@ func TestCompare(t *testing.T) {
 	f("still off", true, &off, []Node{off}, false)
 	f("on again", true, &off, []Node{now}, true, "incremental backups were off")
 	f("off for a while", true, &now, []Node{now, off, now}, true, "incremental backups are off", "incremental backups were off")
+	unlinked := with(func(n *Node) { n.Unlinked = []string{"ks.t"} })
+	f("off for a table", true, &now, []Node{unlinked}, true)
+	f("on for the table", true, &unlinked, []Node{now}, true, "incremental backups of the table were off")
 	f("another rack", true, &now, []Node{with(func(n *Node) { n.Rack = "r2" })}, true)
 }
 

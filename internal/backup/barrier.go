@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sstash/sstash/internal/sstable"
@@ -54,11 +55,15 @@ func (n *Node) barrier(r *Report, gaps []manifest.Gap, seen []manifest.Node, obs
 	case observed != nil:
 		r.Problems = append(r.Problems, fmt.Errorf("a flush proves nothing yet: %w", observed))
 		return nil
-	case seen[len(seen)-1].Backups != manifest.BackupsOn || !state.HasBase() || n.blocked(gaps):
+	case seen[len(seen)-1].Backups != manifest.BackupsOn || state.Fresh() || n.blocked(gaps):
 		n.flush = nil // I10
 		return nil
 	}
 	b := &manifest.Barrier{At: n.flush.began, Not: slices.Clone(n.flush.not)}
+	for _, name := range seen[len(seen)-1].Unlinked {
+		keyspace, table, _ := strings.Cut(name, ".")
+		b.Not = append(b.Not, manifest.Hold{Table: sstable.Table{Keyspace: keyspace, Name: table}, Why: "incremental backups of the table are off"})
+	}
 	for _, h := range r.Waiting {
 		if _, ok := n.flush.need[h.Path]; ok {
 			return nil
@@ -82,7 +87,7 @@ func (n *Node) blocked(gaps []manifest.Gap) bool {
 // they were durable.
 func (n *Node) holes(r Report, news []sstable.SSTable) (gaps []manifest.Gap) {
 	state := n.Uploader.History.State()
-	if !state.HasBase() {
+	if state.Fresh() {
 		return nil
 	}
 	there := byPath(news)

@@ -206,6 +206,29 @@ func TestI10_GapsTheDatabaseTellsOf(t *testing.T) {
 	})
 }
 
+// A table with incremental backups off for itself holds nobody else up. Once they are on again, it needs
+// a full.
+func TestI10_TableThatIsNotLinked(t *testing.T) {
+	p := newProving(t)
+	full := p.chain(events).Proven
+	p.answer.Unlinked = []string{"shop.events"}
+	began := p.flushed(users)
+	p.settle()
+	p.wantProven(users, began, "")
+	p.wantProven(events, full, "of the table are off")
+	p.answer.Unlinked = nil
+	began = p.flushed(users)
+	p.settle()
+	p.wantProven(users, began, "")
+	p.wantProven(events, full, "of the table were off")
+	p.full()
+	p.settle()
+	began = p.flushed(users)
+	p.settle()
+	p.wantProven(events, began, "")
+	p.wantNothingMore()
+}
+
 // A set that stays incomplete is a gap of its table, and what the next full supersedes.
 func TestI10_GapOfAnIncompleteSet(t *testing.T) {
 	p := newProving(t)

@@ -55,6 +55,29 @@ func (c *Conn) IncrementalBackups(ctx context.Context) (bool, error) {
 	return value == "true", nil
 }
 
+// UnlinkedTables are those, "keyspace.table" and sorted, that have their option incremental_backups off
+// (5.0+). Before 5.0 there are none.
+func (c *Conn) UnlinkedTables(ctx context.Context) ([]string, error) {
+	rows := c.session.Query(`SELECT keyspace_name, table_name, incremental_backups FROM system_schema.tables`).
+		Consistency(gocql.One).IterContext(ctx).Scanner()
+	var unlinked []string
+	for rows.Next() {
+		var keyspace, table string
+		var on *bool // null: as the node
+		if err := rows.Scan(&keyspace, &table, &on); err != nil {
+			return nil, fmt.Errorf("read options of tables on %s: %w", c.address, err)
+		}
+		if on != nil && !*on {
+			unlinked = append(unlinked, keyspace+"."+table)
+		}
+	}
+	if err := rows.Err(); err != nil && code(err) != gocql.ErrCodeInvalid {
+		return nil, fmt.Errorf("read options of tables on %s: %w", c.address, err)
+	}
+	slices.Sort(unlinked)
+	return unlinked, nil
+}
+
 // Peers reads the other nodes of the ring, those that are down too.
 func (c *Conn) Peers(ctx context.Context) ([]Peer, error) {
 	rows := c.session.Query(`SELECT peer, host_id, data_center, rack, release_version, tokens, schema_version FROM system.peers`).

@@ -77,6 +77,15 @@ func TestIdentity(t *testing.T) {
 		t.Errorf("nodetool says generation %d, %v", generation, err)
 	}
 	n.switchBackups(t)
+	n.exec(t, `CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+		`CREATE TABLE shop."Off" (id int PRIMARY KEY) WITH incremental_backups = false`, `CREATE TABLE shop.plain (id int PRIMARY KEY)`)
+	if unlinked, err := n.conn.UnlinkedTables(ctx); err != nil || !slices.Equal(unlinked, []string{"shop.Off"}) {
+		t.Errorf("tables that are not linked: %v, %v", unlinked, err)
+	}
+	n.exec(t, `DROP KEYSPACE shop`)
+	if before, err = n.conn.Identity(ctx); err != nil { // as of this schema
+		t.Fatal(err)
+	}
 	n.unreachable(t)
 	n.Kill()
 	after := n.recovers(t, before) // though nothing was asked in between

@@ -226,7 +226,8 @@ func (n *Node) observe(ctx context.Context) (*manifest.Node, error) {
 		return nil, err
 	}
 	node.Backups = backups(on)
-	return node, nil
+	node.Unlinked, err = conn.UnlinkedTables(ctx)
+	return node, err
 }
 
 // observeByNodetool is observe for a node without CQL.
