@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os/exec"
 	"time"
 
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/commitlog"
-	"github.com/sstash/sstash/internal/config"
+	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/restore"
 	"github.com/sstash/sstash/manifest"
 )
@@ -28,25 +25,14 @@ func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, sta
 	if err != nil {
 		return err
 	}
-	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cannot: noCassandra(cfg)})
-}
-
-// noCassandra is why the commit log can't be replayed on this machine; nil when it can.
-func noCassandra(cfg config.Config) error {
-	if cfg.Cassandra.YAML == "" || len(cfg.Cassandra.Scratch) == 0 {
-		return errors.New("no Cassandra is configured here that could replay the commit log (keys cassandra.yaml and cassandra.scratch)")
-	}
-	if _, err := exec.LookPath(cfg.Cassandra.Scratch[0]); err != nil {
-		return fmt.Errorf("no Cassandra is at hand that could replay the commit log (key cassandra.scratch): %w", err)
-	}
-	return nil
+	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cannot: daemon.CanReplay(cfg)})
 }
 
 // replayer reads what is stored of the commit log, for a plan that may be of another day.
 func (v *restoreVerb) replayer(ctx context.Context, b bucket.Bucket, p *restore.Plan) (*restore.Replayer, error) {
 	cfg, err := v.config()
 	if err == nil {
-		err = usage(noCassandra(cfg))
+		err = usage(daemon.CanReplay(cfg))
 	}
 	if err != nil {
 		return nil, err

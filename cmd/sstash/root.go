@@ -71,7 +71,7 @@ guard, 5 bucket unreachable or denied, 6 too old.`,
 	}
 	root.AddCommand(
 		newInit(a), newDoctor(a), newRun(a), newBackup(a), newSnapshot(a), newStatus(a), newPoints(a),
-		newRestore(a), newSchema(a), newVerify(a), newLinks(a), newVersion(a),
+		newRestore(a), newDrill(a), newSchema(a), newVerify(a), newLinks(a), newVersion(a),
 	)
 	return root
 }

@@ -28,6 +28,14 @@ type statusDoc struct {
 	CoveredUntil stamp `json:"covered_until"`
 	LogUntil     stamp `json:"log_until"`
 	LastFull     stamp `json:"last_full"`
+	// LastDrill is null when none is remembered.
+	LastDrill *drillStatus `json:"last_drill"`
+}
+
+type drillStatus struct {
+	*status.Drill
+	Time        stamp `json:"time"`
+	ProvenUntil stamp `json:"proven_until"`
 }
 
 func newStatus(a *app) *cobra.Command {
@@ -70,7 +78,10 @@ func (a *app) status(ctx context.Context, maxAge string) error {
 	}
 	now := a.now()
 	s.Judge(now, limit)
-	doc := statusDoc{s, stamp(s.CoveredUntil), stamp(s.LogUntil), stamp(s.LastFull)}
+	doc := statusDoc{Status: s, CoveredUntil: stamp(s.CoveredUntil), LogUntil: stamp(s.LogUntil), LastFull: stamp(s.LastFull)}
+	if d := s.LastDrill; d != nil {
+		doc.LastDrill = &drillStatus{d, stamp(d.Time), stamp(d.ProvenUntil)}
+	}
 	doc.Warnings, doc.Notes = list(doc.Warnings), list(doc.Notes)
 	if err := a.print(doc, func(w io.Writer) { doc.write(w, now) }); err != nil {
 		return err
@@ -131,6 +142,9 @@ func (a *app) look(ctx context.Context, cfg config.Config, why error) (status.St
 	s.Node, _ = os.Hostname() // only said to people
 	daemon.Measure(&s, l, state)
 	s.CoveredUntil, s.LastFull, s.Seq = links.CoveredUntil(l, state), state.Whole().Began, state.Seq()
+	if s.LastDrill = daemon.LastDrill(cfg.State); s.LastDrill.Warning() != "" {
+		s.Warnings = append(s.Warnings, s.LastDrill.Warning())
+	}
 	s.Warnings = append(s.Warnings, fmt.Sprintf("the service is not running (%v)", why))
 	s.Warnings = append(s.Warnings, daemon.Unproven(state)...)
 	for _, err := range l.Errors {
@@ -150,6 +164,9 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 	fmt.Fprintf(w, "not stored yet\t%s, %s\n", count(d.QueueFiles, "file"), size(d.QueueBytes))
 	fmt.Fprintf(w, "held by backups/\t%s, of which %s is durable\n", size(d.LinksBytes), size(d.LinksPrunableBytes))
 	fmt.Fprintf(w, "in the bucket\t%s, entry %d\n", size(d.BucketBytes), d.Seq)
+	if drill := d.LastDrill; drill != nil && drill.OK {
+		fmt.Fprintf(w, "last drill\t%s, in %.0f s\n", stamp(drill.Time).ago(now), drill.Seconds)
+	}
 	if d.LastError != "" {
 		fmt.Fprintf(w, "last error\t%s\n", d.LastError)
 	}

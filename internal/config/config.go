@@ -31,6 +31,7 @@ type Config struct {
 	CommitEvery time.Duration `yaml:"commit_every"` // at sustained load, at most one commit per this
 	CommitLog   CommitLog     `yaml:"commit_log"`
 	Keep        Keep          `yaml:"keep"`
+	Drill       Drill         `yaml:"drill"`
 	Collect     string        `yaml:"collect"`     // CollectNode or CollectOff
 	Links       string        `yaml:"links"`       // LinksPrune or LinksOff
 	Compression string        `yaml:"compression"` // CompressionFast, …Balanced or …Dense
@@ -100,6 +101,12 @@ type CommitLog struct {
 	Every time.Duration `yaml:"every"`
 }
 
+// Drill schedules restore drills of tables that are drawn by lot.
+type Drill struct {
+	Every time.Duration `yaml:"every"` // 0: none
+	UpTo  Bytes         `yaml:"up_to"` // larger tables are not drawn; 0: all are
+}
+
 // Keep is retention, by age and never by count: all points for Points, the
 // commit log for Log, one full a week for Weekly, one a month for Monthly.
 // 0 turns Log, Weekly or Monthly off.
@@ -141,6 +148,7 @@ func Default() Config {
 		FlushEvery:  time.Hour,
 		CommitEvery: time.Minute,
 		CommitLog:   CommitLog{Every: 10 * time.Second},
+		Drill:       Drill{UpTo: 1 << 30},
 		Keep:        Keep{Points: 30 * day, Log: 7 * day, Weekly: 12 * 7 * day, Monthly: 12 * month},
 		Collect:     CollectNode,
 		Links:       LinksPrune,

@@ -107,7 +107,7 @@ cassandra:
   {{key "data_directories" .DataDirectories "[/var/lib/cassandra/data]"}}
   {{key "host_id" .HostID "00000000-0000-0000-0000-000000000000"}}
   # The command that starts a scratch node in the foreground, for restores to a
-  # moment and for drills. Not in this version.
+  # moment and for drills. As root: [cassandra, -f, -R].
   #scratch: [cassandra, -f]
 
 # A full backup every week, begun at this time of day (UTC), the nodes spread
@@ -129,6 +129,10 @@ cassandra:
 # What to keep, by age: every point, the commit log, one full a week, one a
 # month (here m is months). Not in this version: everything is kept.
 #keep: {points: 30d, log: 7d, weekly: 12w, monthly: 12m}
+
+# Restore a table, drawn by lot from those up to a size, into a scratch database
+# this often, and read every row. every 0: never, but for sstash drill.
+#drill: {every: 0, up_to: 1GiB}
 
 # node: this node deletes what it no longer keeps. off: append-only. Not in
 # this version: nothing in the bucket is ever deleted.

@@ -64,6 +64,10 @@ func (f *faults) times(c Config) {
 	if c.CommitLog.Every != 0 {
 		least("commit_log.every", c.CommitLog.Every, time.Second)
 	}
+	if c.Drill.Every != 0 {
+		least("drill.every", c.Drill.Every, time.Minute)
+	}
+	f.require(c.Drill.UpTo >= 0, "drill.up_to", "must not be negative")
 	least("keep.points", c.Keep.Points, day)
 	least("watch.settle", c.Watch.Settle, 100*time.Millisecond)
 	f.require(c.Watch.Patience >= c.Watch.Settle, "watch.patience", "must not be shorter than watch.settle")

@@ -67,6 +67,10 @@ func (b *board) update(r backup.Report, err error, now time.Time) {
 	if b.node.Snapshots != nil && s.LastFull.IsZero() {
 		s.Warnings = append(s.Warnings, "no full of this node is stored yet: nothing is proven")
 	}
+	s.LastDrill = LastDrill(b.node.Config.State)
+	if w := s.LastDrill.Warning(); w != "" {
+		s.Warnings = append(s.Warnings, w)
+	}
 	s.Judge(now, b.limit())
 }
 

@@ -81,6 +81,7 @@ func (s *Service) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s.observeBeside(ctx)
+	s.drills(ctx)
 	s.Notify("READY=1")
 	defer s.Notify("STOPPING=1")
 	for {

@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/status"
 )
 
 // metrics are what Prometheus reads. Gauges come from the same status that is served.
@@ -73,6 +74,29 @@ func (m *metrics) gauges(b *board) {
 			return 0
 		}
 		return float64(t.UnixMicro()) / 1e6
+	})
+	drilled := func(name, help string, value func(*status.Drill) float64) {
+		gauge(name, help, func() float64 {
+			if d := b.Status().LastDrill; d != nil {
+				return value(d)
+			}
+			return 0
+		})
+	}
+	drilled("last_drill_seconds", "When the last restore drill on this machine began.", func(d *status.Drill) float64 {
+		return float64(d.Time.UnixMicro()) / 1e6
+	})
+	drilled("last_drill_ok", "1 when it succeeded.", func(d *status.Drill) float64 {
+		if d.OK {
+			return 1
+		}
+		return 0
+	})
+	drilled("last_drill_rows", "Rows that it read.", func(d *status.Drill) (rows float64) {
+		for _, t := range d.Tables {
+			rows += float64(t.Rows)
+		}
+		return rows
 	})
 	gauge("queue_files", "Files found and not durable.", func() float64 { return float64(b.Status().QueueFiles) })
 	gauge("queue_bytes", "Their bytes.", func() float64 { return float64(b.Status().QueueBytes) })

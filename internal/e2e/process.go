@@ -58,8 +58,12 @@ func Configure(binary string, node *cassandratest.Node, s Setup) (*Sstash, error
 	if err != nil {
 		return nil, err
 	}
+	scratch, err := json.Marshal(node.Cassandra())
+	if err != nil {
+		return nil, err
+	}
 	yaml := fmt.Sprintf(`bucket: %s
-cassandra: {yaml: %s, nodetool: %s, cql: "%s"}
+cassandra: {yaml: %s, nodetool: %s, cql: "%s", scratch: %s}
 state: %s
 listen: %s
 full: {every: %s, spread: 0s}
@@ -69,7 +73,7 @@ commit_log: {every: 0s}
 watch: {settle: 500ms, patience: 30s, rescan: 5s}
 limits: {nice: 0}
 %s
-`, s.Bucket, node.YAML, nodetool, node.CQL, filepath.Join(s.Dir, "state"), listen, s.FullEvery, s.CommitEvery, s.Extra)
+`, s.Bucket, node.YAML, nodetool, node.CQL, scratch, filepath.Join(s.Dir, "state"), listen, s.FullEvery, s.CommitEvery, s.Extra)
 	config := filepath.Join(s.Dir, "sstash.yaml")
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, err

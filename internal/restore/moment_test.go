@@ -121,10 +121,14 @@ func (l *live) exact(log *copiedLog, at time.Time, r Request) *Plan {
 	return p
 }
 
+func (l *live) stager(log *copiedLog) *Stager {
+	return &Stager{Bucket: l.reader.Bucket, Replayer: &Replayer{Log: log, Command: l.node.Cassandra(), YAML: l.node.YAML}}
+}
+
 func (l *live) loadMoment(log *copiedLog, p *Plan) Report {
 	l.t.Helper()
 	loader := l.loader()
-	loader.Replayer = &Replayer{Log: log, Command: l.node.Cassandra(), YAML: l.node.YAML}
+	loader.Stager = *l.stager(log)
 	began := time.Now()
 	report, err := loader.Load(l.t.Context(), p)
 	if err != nil {
@@ -196,9 +200,19 @@ func TestLoadAMoment(t *testing.T) {
 		t.Error("the node was restarted")
 	}
 
+	drilled, err := l.stager(log).Drill(t.Context(), l.exact(log, time.Time{}, Request{Tables: []string{"shop.users", "shop.hits"}}), filepath.Join(t.TempDir(), "drill"))
+	if err != nil || len(drilled.Tables) != 3 || drilled.Mutations == 0 {
+		t.Fatalf("drill: %+v, %v", drilled, err)
+	}
+	for _, d := range drilled.Tables {
+		rows, digest, err := l.conn.Digest(t.Context(), d.Keyspace, d.Table)
+		if err != nil || d.Rows != rows || d.Digest != digest || d.Rows == 0 {
+			t.Errorf("the drill read %+v, the node has %d rows, digest %x, %v", d, rows, digest, err)
+		}
+	}
+
 	dir := filepath.Join(t.TempDir(), "to")
-	s := Stager{Bucket: l.reader.Bucket, Replayer: &Replayer{Log: log, Command: l.node.Cassandra(), YAML: l.node.YAML}}
-	report, err := s.Stage(t.Context(), l.exact(log, moment, Request{To: dir, Tables: []string{"shop.hits"}}))
+	report, err := l.stager(log).Stage(t.Context(), l.exact(log, moment, Request{To: dir, Tables: []string{"shop.hits"}}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,13 +43,14 @@ func (n *node) settings() map[string]any {
 		"hints_directory":        filepath.Join(n.Dir, "hints"),
 		"cdc_raw_directory":      filepath.Join(n.Dir, "cdc_raw"),
 
-		"incremental_backups":        false,
-		"auto_snapshot":              false,
-		"snapshot_before_compaction": false,
-		"cdc_enabled":                false,
-		"hinted_handoff_enabled":     false,
-		"disk_failure_policy":        "die",
-		"commit_failure_policy":      "die",
+		"incremental_backups":         false,
+		"auto_snapshot":               false,
+		"snapshot_before_compaction":  false,
+		"cdc_enabled":                 false,
+		"hinted_handoff_enabled":      false,
+		"tombstone_failure_threshold": 1 << 30, // nothing is compacted
+		"disk_failure_policy":         "die",
+		"commit_failure_policy":       "die",
 	}
 	for _, key := range strings.Fields(removed) {
 		set[key] = nil

@@ -211,9 +211,11 @@ func bare(objects []cassandra.Object) (kept []cassandra.Object) {
 func single(objects []cassandra.Object) map[string]cassandra.Replication {
 	all := map[string]cassandra.Replication{}
 	for _, o := range objects {
+		name := o.Keyspace
 		if o.Kind == cassandra.KindKeyspace {
-			all[o.Name] = cassandra.Replication{"class": "SimpleStrategy", "replication_factor": "1"}
+			name = o.Name
 		}
+		all[name] = cassandra.Replication{"class": "SimpleStrategy", "replication_factor": "1"}
 	}
 	return all
 }

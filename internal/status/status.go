@@ -28,6 +28,9 @@ type Status struct {
 	LinksPrunableBytes int64 `json:"links_prunable_bytes"`
 	BucketBytes        int64 `json:"bucket_bytes"` // that the newest chain keeps alive
 
+	// LastDrill is the last restore drill on this machine; nil: none is remembered.
+	LastDrill *Drill `json:"last_drill"`
+
 	Warnings []string `json:"warnings"`
 	// Notes need no one at once, since nothing is lost by them; those of this process.
 	Notes []string `json:"notes"`
@@ -44,4 +47,30 @@ func (s *Status) Judge(now time.Time, limit time.Duration) {
 // TooOld tells whether what is covered ends longer ago than limit.
 func (s *Status) TooOld(now time.Time, limit time.Duration) bool {
 	return now.Sub(s.CoveredUntil) > limit
+}
+
+// Drill is the outcome of a restore drill.
+type Drill struct {
+	Time        time.Time      `json:"time"` // when it began
+	OK          bool           `json:"ok"`
+	Error       string         `json:"error"` // why not
+	ProvenUntil time.Time      `json:"proven_until,omitzero"`
+	Tables      []DrilledTable `json:"tables"`
+	Seconds     float64        `json:"seconds"`
+}
+
+// DrilledTable is a table that was restored and read.
+type DrilledTable struct {
+	Keyspace string `json:"keyspace"`
+	Table    string `json:"table"`
+	Rows     int64  `json:"rows"`
+	Digest   string `json:"digest"` // of all values
+}
+
+// Warning says that a drill failed; empty when it did not.
+func (d *Drill) Warning() string {
+	if d == nil || d.OK {
+		return ""
+	}
+	return "the last restore drill failed: " + d.Error
 }
