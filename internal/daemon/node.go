@@ -241,7 +241,10 @@ func (n *Node) observeByNodetool(ctx context.Context) (*manifest.Node, error) {
 		return nil, err
 	}
 	on, err := n.Snapshots.Nodetool.StatusBackup(ctx)
-	return &manifest.Node{Generation: generation, Release: release, Backups: backups(on)}, err
+	if err != nil {
+		return nil, err
+	}
+	return &manifest.Node{Generation: generation, Release: release, Backups: backups(on)}, nil
 }
 
 func backups(on bool) manifest.Backups {
