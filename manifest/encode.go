@@ -34,9 +34,9 @@ const (
 	maxBody = 1 << 30
 )
 
-// Encode writes m as an object and sets m.Sum. What it returns has been decoded again and compared.
+// Encode writes m as an object and sets m.Format, m.Critical and m.Sum. What it returns has been decoded again and compared.
 func Encode(m *Manifest) ([]byte, error) {
-	m.Format = Format
+	m.Format, m.Critical = Format, critical(m.Body)
 	if err := m.validate(); err != nil {
 		return nil, fmt.Errorf("encode manifest %d: %w", m.Seq, err)
 	}
@@ -146,7 +146,7 @@ func (o object) parseHeader() (Header, error) {
 	if err := json.Unmarshal(o.header, &h); err != nil {
 		return h, fmt.Errorf("manifest header: %w: %w", err, chunker.ErrCorrupt)
 	}
-	if h.Format > Format || len(h.Critical) > 0 {
+	if h.Format > Format || slices.ContainsFunc(h.Critical, func(name string) bool { return name != criticalCut }) {
 		return h, fmt.Errorf("manifest %d, format %d %v: %w", h.Seq, h.Format, h.Critical, ErrNewer)
 	}
 	return h, nil
@@ -171,4 +171,4 @@ func (o object) inflate() ([]byte, error) {
 	return body, nil
 }
 
-func knownKind(k Kind) bool { return slices.Contains([]Kind{Open, Full, Increment}, k) }
+func knownKind(k Kind) bool { return slices.Contains([]Kind{Open, Full, Increment, KindCut}, k) }

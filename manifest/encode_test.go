@@ -178,7 +178,7 @@ func TestHostileManifestsAreRefused(t *testing.T) {
 	f("full without part", chunker.ErrCorrupt, func(m *Manifest) { m.Body.Full = nil })
 	f("newer format", ErrNewer, func(m *Manifest) { m.Format = 2 })
 	f("sealed", ErrNewer, func(m *Manifest) { m.Suite = 1 })
-	f("unknown kind", ErrNewer, func(m *Manifest) { m.Kind = "cut" })
+	f("unknown kind", ErrNewer, func(m *Manifest) { m.Kind = "merge" })
 	f("critical", ErrNewer, func(m *Manifest) { m.Critical = []string{"recipes"} })
 }
 

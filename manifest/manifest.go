@@ -18,6 +18,8 @@ const (
 	Full Kind = "full"
 	// Increment holds SSTables that the database linked into backups/.
 	Increment Kind = "increment"
+	// KindCut ends chains: tables that were truncated or dropped.
+	KindCut Kind = "cut"
 )
 
 // Manifest is one entry of a node's history. Once decoded it is read by many goroutines and
@@ -127,8 +129,9 @@ type FullPart struct {
 // Table is what one entry says of one table.
 type Table struct {
 	sstable.Table
-	// Base is set in a full.
+	// Base is set in a full, Cut in a cut.
 	Base *Base `json:"base,omitempty"`
+	Cut  *Cut  `json:"cut,omitempty"`
 	// Proven, in a full: everything acknowledged before this moment is in the base. Zero where nothing
 	// is proven (I10).
 	Proven   time.Time `json:"proven,omitzero"`
@@ -148,6 +151,9 @@ type Base struct {
 	// again.
 	ID       string `json:"id"`
 	Complete bool   `json:"complete,omitempty"`
+	// Final: Cassandra took the snapshot of what a TRUNCATE or DROP was about to remove. No chain begins
+	// with it.
+	Final Why `json:"final,omitempty"`
 	// SchemaCQL is the schema.cql that Cassandra 3.0.9+ puts beside the snapshot.
 	SchemaCQL string `json:"schema_cql,omitempty"`
 }
@@ -168,9 +174,12 @@ type Facts struct {
 	Level           int    `json:"level,omitempty"`
 	RepairedAt      int64  `json:"repaired_at,omitempty"` // milliseconds since 1970
 	OriginHost      string `json:"origin_host,omitempty"` // the host whose commit log it covers
-	FirstToken      string `json:"first_token,omitempty"`
-	LastToken       string `json:"last_token,omitempty"`
-	Partitioner     string `json:"partitioner,omitempty"`
+	// LogFrom and LogUntil bound what it covers of that commit log.
+	LogFrom     sstable.Position `json:"log_from,omitzero"`
+	LogUntil    sstable.Position `json:"log_until,omitzero"`
+	FirstToken  string           `json:"first_token,omitempty"`
+	LastToken   string           `json:"last_token,omitempty"`
+	Partitioner string           `json:"partitioner,omitempty"`
 }
 
 // Component is one stored file.

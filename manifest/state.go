@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -21,6 +20,7 @@ type State struct {
 	schema *Schema
 	whole  FullPart        // the newest full that holds every table
 	ended  map[string]bool // tags of fulls that have their last part
+	before *Schema         // the one before the newest entry
 	scans  []scan          // behind every entry but opens, in order
 	origin uint64          // the entry that comes first; 0: any
 	proofs proofs
@@ -29,6 +29,8 @@ type State struct {
 // scan is what an entry says of the scan behind it.
 type scan struct {
 	seq     uint64
+	kind    Kind
+	asOf    time.Time
 	pending []string
 }
 
@@ -54,6 +56,7 @@ type history struct {
 	headless   []Stored // named without a Data.db
 }
 
+// base is what a chain begins with: a snapshot, or a cut.
 type base struct {
 	id       string
 	full     FullPart
@@ -62,6 +65,16 @@ type base struct {
 	proven   time.Time
 	cql      string
 	sstables []Stored
+	final    Why     // of an auto snapshot: no chain begins with it
+	ending   *Ending // of a cut; full then holds its place in the order, and nothing else
+}
+
+// after is the entry behind which the increments of the chain lie.
+func (b *base) after() uint64 {
+	if b.ending != nil {
+		return b.seq
+	}
+	return b.full.After
 }
 
 // NewState is the state before the first entry.
@@ -86,7 +99,7 @@ func (s *State) Apply(m *Manifest) error {
 	if s.newest != nil && (m.Seq != s.newest.Seq+1 || m.Previous != s.newest.Sum) {
 		return fmt.Errorf("manifest %d does not follow manifest %d", m.Seq, s.newest.Seq)
 	}
-	s.newest = m
+	s.newest, s.before = m, s.schema
 	if m.Body.Schema != nil {
 		s.schema = m.Body.Schema
 	}
@@ -97,7 +110,7 @@ func (s *State) Apply(m *Manifest) error {
 		}
 	}
 	if m.Kind != Open {
-		s.scans = append(s.scans, scan{m.Seq, m.Body.Pending})
+		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending})
 	}
 	for _, t := range m.Body.Tables {
 		s.applyTable(m, t)
@@ -117,7 +130,7 @@ func (s *State) applyTable(m *Manifest, t Table) {
 	if t.Base != nil && m.Body.Full != nil {
 		b = h.base(t.Base.ID, *m.Body.Full)
 		b.seq = m.Seq
-		b.complete = b.complete || t.Base.Complete
+		b.complete, b.final = b.complete || t.Base.Complete, t.Base.Final
 		if t.Base.SchemaCQL != "" {
 			b.cql = t.Base.SchemaCQL
 		}
@@ -136,6 +149,9 @@ func (s *State) applyTable(m *Manifest, t Table) {
 	}
 	for _, x := range t.Superseded {
 		s.index(Stored{SSTable: x, Table: t.Table, From: m, Superseded: true})
+	}
+	if t.Cut != nil {
+		s.applyCut(m, t)
 	}
 }
 
@@ -282,12 +298,13 @@ func CompareTables(a, b sstable.Table) int {
 // Chain is what restores one table at one entry of the history.
 type Chain struct {
 	Table sstable.Table
-	// Tag, Began, BaseSeq and SchemaCQL describe the base; Tag is empty when the table has none, and
-	// then nothing is proven.
+	// Tag, Began, BaseSeq and SchemaCQL describe the base; Tag is empty when the table has none. Then
+	// nothing is proven, unless the chain begins with a Cut.
 	Tag       string
 	Began     time.Time
 	BaseSeq   uint64
 	SchemaCQL string
+	Cut       *Ending
 	// SSTables are the base's and then the increments', each content once.
 	SSTables   []Stored
 	Increments int
@@ -305,17 +322,20 @@ func (s *State) Chain(t sstable.Table) Chain {
 	if h == nil {
 		return c
 	}
-	after := uint64(0)
+	var after, noticed uint64
 	var all []Stored
 	newest := h.newest()
 	switch {
 	case newest != nil:
-		after = newest.full.After
+		after, noticed, c.Cut = newest.after(), newest.full.After, newest.ending
+		if cut := h.cutBefore(newest); cut != nil && cut.seq > after {
+			after, all = cut.seq, append(all, cut.sstables...)
+		}
 		c.Tag, c.Began, c.BaseSeq, c.SchemaCQL = newest.full.Tag, newest.full.Began, newest.seq, newest.cql
 		c.Proven = newest.proven
 		all = append(all, newest.sstables...)
 	case s.whole.All && createdAfter(t, s.whole.Began):
-		after, c.Proven = s.whole.After, s.whole.Began // it began empty
+		after, noticed, c.Proven = s.whole.After, s.whole.After, s.whole.Began // it began empty
 	}
 	for _, st := range h.increments {
 		if st.From.Seq > after {
@@ -324,14 +344,14 @@ func (s *State) Chain(t sstable.Table) Chain {
 		}
 	}
 	c.SSTables = unique(all)
-	s.proofs.prove(&c, after)
+	s.proofs.prove(&c, noticed)
 	return c
 }
 
 // newest is the base that the newest chain begins with, nil when there is none.
 func (h *history) newest() (newest *base) {
 	for _, b := range h.bases {
-		if b.complete && (newest == nil || b.newer(newest)) {
+		if b.complete && b.final == "" && (newest == nil || b.newer(newest)) {
 			newest = b
 		}
 	}
@@ -347,15 +367,10 @@ func (b *base) newer(than *base) bool {
 // SSTable (I9); the same content with other metadata components (a repaired Statistics.db) is the
 // same one, as of later.
 func unique(all []Stored) []Stored {
-	type identity struct {
-		index, stem string
-		data        chunker.Hash
-	}
 	at := map[identity]int{}
 	var out []Stored
 	for _, st := range all {
-		data, _ := st.Component(sstable.Data)
-		id := identity{st.Index, st.Stem, data.Hash}
+		id := st.identity()
 		if i, ok := at[id]; !ok {
 			at[id] = len(out)
 			out = append(out, st)

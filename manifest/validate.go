@@ -52,7 +52,7 @@ func (m *Manifest) validateTable(t Table) error {
 			return fmt.Errorf("table %s.%s: %w", t.Keyspace, t.Name, err)
 		}
 	}
-	return nil
+	return m.validateCut(t)
 }
 
 func (m *Manifest) validateSSTable(s SSTable, stored bool) error {

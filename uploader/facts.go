@@ -19,7 +19,7 @@ func (s *source) facts() manifest.Facts {
 	f := manifest.Facts{
 		MinTimestamp: stats.MinTimestamp, MaxTimestamp: stats.MaxTimestamp,
 		MaxDeletionTime: stats.MaxDeletion, Level: int(stats.Level), RepairedAt: stats.RepairedAt,
-		OriginHost: stats.HostID, Partitioner: shortName(stats.Partitioner),
+		OriginHost: stats.HostID, LogFrom: stats.LogFrom, LogUntil: stats.LogUntil, Partitioner: shortName(stats.Partitioner),
 	}
 	if f.Partitioner != "Murmur3Partitioner" {
 		return f

@@ -56,6 +56,8 @@ func (d *decoder) i64() int64 {
 	return 0
 }
 
+func (d *decoder) position() Position { return Position{d.i64(), d.i32()} }
+
 // utf is a string of Java's DataOutput.writeUTF. Its encoding differs from UTF-8
 // only for NUL and beyond the BMP, which class and option names don't use.
 func (d *decoder) utf() string { return string(d.take(uint64(d.u16()))) }

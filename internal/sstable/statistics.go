@@ -20,8 +20,23 @@ type Stats struct {
 	RepairedAt   int64  // milliseconds since 1970, 0 if not repaired
 	Rows         int64  // 3.0+; in 2.1 and 2.2 there is no such count
 	HostID       string // who flushed or compacted it, 32 hex digits; me, nb and later; "" if not recorded
-	FirstKey     []byte // oa, da and later; nil before: see ParseSummaryKeys. The empty key, of an index, is not nil
-	LastKey      []byte
+	// LogFrom and LogUntil bound what it covers of the commit log of HostID: a flush ends where the next
+	// of the table begins. mb and later; before, LogFrom is zero.
+	LogFrom, LogUntil Position
+	FirstKey          []byte // oa, da and later; nil before: see ParseSummaryKeys. The empty key, of an index, is not nil
+	LastKey           []byte
+}
+
+// A Position is a place in a node's commit log (Cassandra CommitLogPosition, before 3.4
+// ReplayPosition).
+type Position struct {
+	Segment int64 `json:"segment"`
+	Offset  int32 `json:"offset"`
+}
+
+// Less tells whether p comes before o.
+func (p Position) Less(o Position) bool {
+	return p.Segment < o.Segment || p.Segment == o.Segment && p.Offset < o.Offset
 }
 
 // NoDeletion stands for "never" in MinDeletion and MaxDeletion.
@@ -127,7 +142,7 @@ func (n Name) unseal(part []byte) ([]byte, bool) {
 func (s *Stats) readHead(n Name, d *decoder) (tombstones int) {
 	d.skip(16) // partition sizes
 	d.skip(16) // cells per partition
-	d.take(12) // end of the commit log that it covers
+	s.LogUntil = d.position()
 	s.MinTimestamp, s.MaxTimestamp = d.i64(), d.i64()
 	if n.since("ma") {
 		s.MinDeletion = n.deletion(d.u32())
@@ -176,7 +191,7 @@ func (s *Stats) readTail(n Name, d *decoder) {
 		s.Rows = d.i64()
 	}
 	if n.since("mb") {
-		d.take(12) // start of the commit log that it covers
+		s.LogFrom = d.position()
 	}
 	if n.since("mc") {
 		d.skip(24) // the intervals of the commit log that it covers
