@@ -230,14 +230,23 @@ func (s *State) Cuts(t sstable.Table, c Cut) bool {
 	return (&base{full: FullPart{After: c.After, Began: c.At}}).newer(h.newest())
 }
 
-// Before is the newest entry whose scan of backups/ ended before the moment, 0 when there is none.
-func (s *State) Before(moment time.Time) uint64 {
+// CutAfter is what Cut.After must say of a cut of t that no snapshot tells of: the newest entry whose
+// scan of backups/ ended before the moment. Only here does the clock decide.
+func (s *State) CutAfter(t sstable.Table, moment time.Time) (after uint64) {
 	for _, sc := range slices.Backward(s.scans) {
 		if sc.kind == Increment && sc.asOf.Before(moment) {
-			return sc.seq
+			after = sc.seq
+			break
 		}
 	}
-	return 0
+	if h := s.tables[t]; h != nil {
+		for _, b := range h.bases {
+			if b.full.Began.Before(moment) {
+				after = max(after, b.full.After)
+			}
+		}
+	}
+	return after
 }
 
 func (m *Manifest) validateCut(t Table) error {

@@ -277,6 +277,14 @@ func (s *State) After(tag string, bases []string) uint64 {
 	return 0
 }
 
+// AsOf is the moment that the newest entry but opens describes; zero when there is none.
+func (s *State) AsOf() time.Time {
+	if len(s.scans) == 0 {
+		return time.Time{}
+	}
+	return s.scans[len(s.scans)-1].asOf
+}
+
 // Fresh tells whether there is no entry yet but opens.
 func (s *State) Fresh() bool { return len(s.scans) == 0 }
 

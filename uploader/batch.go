@@ -64,7 +64,7 @@ func (b *batch) table(t sstable.Table) *manifest.Table {
 func (b *batch) base(base *Base) *manifest.Table {
 	t := b.table(base.Table)
 	if t.Base == nil {
-		t.Base = &manifest.Base{ID: base.ID, SchemaCQL: base.SchemaCQL}
+		t.Base = &manifest.Base{ID: base.ID, SchemaCQL: base.SchemaCQL, Final: base.Final}
 	}
 	return t
 }
@@ -133,6 +133,22 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 func (b *batch) supersede(set sstable.SSTable) {
 	t := b.table(set.Table)
 	t.Superseded = append(t.Superseded, manifest.Unstored(set))
+}
+
+// cut ends chains. What lives on is stored already, and named once more.
+func (b *batch) cut(cuts []Cut) {
+	for _, c := range cuts {
+		end := c.Cut
+		for _, st := range c.Lives {
+			again := st.SSTable
+			again.Components = slices.Clone(st.Components)
+			for i, component := range st.Components {
+				again.Components[i].Set = b.keep(st.From.Keeps[component.Set])
+			}
+			end.Lives = append(end.Lives, again)
+		}
+		b.table(c.Table).Cut = &end
+	}
 }
 
 // keep returns the place of k in the manifest's list.

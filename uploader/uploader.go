@@ -131,10 +131,15 @@ func (u *Uploader) Increment(ctx context.Context, w Increment) (Result, error) {
 	if w.Barrier != nil && !b.result.More {
 		body.Barrier = b.without(*w.Barrier)
 	}
+	kind := manifest.Increment
+	if len(w.Cuts) > 0 && !b.result.More {
+		kind = manifest.KindCut
+		b.cut(w.Cuts)
+	}
 	if b.empty() && !w.First && body.Barrier == nil && len(w.Gaps) == 0 {
 		return b.result, nil
 	}
-	return b.result, b.commit(manifest.Increment, body)
+	return b.result, b.commit(kind, body)
 }
 
 // Increment is what one scan found in backups/.
@@ -149,6 +154,15 @@ type Increment struct {
 	Gaps       []manifest.Gap
 	// Barrier holds once all of SSTables are stored: it is left out of a part.
 	Barrier *manifest.Barrier
+	// Cuts make the entry one of kind cut, behind SSTables, which come before it; a part has none.
+	Cuts []Cut
+}
+
+// Cut ends the chain of a table.
+type Cut struct {
+	Table sstable.Table
+	manifest.Cut
+	Lives []manifest.Stored // what Cut.Lives is to be
 }
 
 // without is the barrier, but not for tables of which an SSTable could not be read.
@@ -184,6 +198,7 @@ type Base struct {
 	ID        string
 	SchemaCQL string
 	Proven    time.Time
+	Final     manifest.Why // as in manifest.Base
 	SSTables  []sstable.SSTable
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/links"
-	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/uploader"
 	"github.com/sstash/sstash/watcher"
@@ -34,6 +33,9 @@ type Node struct {
 	Describe func(context.Context) (*manifest.Node, *manifest.Schema, error)
 	// Observer tells what the database did meanwhile; without one, no barrier is passed.
 	Observer *Observer
+	// Tables asks the database which tables there are, and which were truncated; nil where there is none
+	// to ask.
+	Tables func(context.Context) (Existing, error)
 	// Prune unlinks what is durable. Without it, links are only looked at.
 	Prune bool
 	// Scanned is told of every listing, before anything is done with it; nil for nobody.
@@ -100,10 +102,19 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	if err != nil {
 		return r, err
 	}
+	cuts := n.cuts(ctx, &r, p)
+	if len(cuts) > 0 {
+		problems := r.Problems
+		if r, p, err = n.look(ctx); err != nil {
+			return r, err
+		}
+		r.Problems = problems
+	}
 	if n.flush != nil && n.flush.need == nil {
 		n.flush.scanned(r.Scan, p.news)
 	}
 	w := work{sets: n.judgeSets(&r, p.news), snapshots: n.judgeSnapshots(&r, p.snapshots), seen: tags(p.snapshots)}
+	w.cuts, w.snapshots = settled(cuts, w.snapshots, p.news, r)
 	w.node, w.gaps = n.Uploader.History.State().Compare(seen)
 	w.gaps = append(w.gaps, n.holes(r, p.news)...)
 	w.barrier = n.barrier(&r, w.gaps, seen, observed)
@@ -124,6 +135,7 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 type work struct {
 	sets      []sstable.SSTable
 	snapshots []ready
+	cuts      []cut
 	seen      []string       // tags of all snapshots that are not stored whole
 	node      *manifest.Node // when it has changed
 	gaps      []manifest.Gap
@@ -144,8 +156,7 @@ func (n *Node) Look(ctx context.Context) error {
 
 // commit stores what is ready.
 func (n *Node) commit(ctx context.Context, r *Report, w work) error {
-	fresh := n.Uploader.History.State().Fresh()
-	steps := order(w.sets, w.snapshots, w.seen, fresh, r.Scan.Ended)
+	steps := order(w, r.Scan, n.Uploader.History.State())
 	if (len(steps) == 0 || steps[0].snapshot != nil) && (len(w.gaps) > 0 || w.barrier != nil) {
 		steps = slices.Insert(steps, 0, step{asOf: r.Scan.Ended, pending: w.seen})
 	}
@@ -159,7 +170,18 @@ func (n *Node) commit(ctx context.Context, r *Report, w work) error {
 	if state := n.Uploader.History.State(); w.node == nil && state.Node() == nil {
 		w.node = node
 	}
-	for _, s := range steps {
+	// A barrier needs all sets that there are.
+	last := -1
+	for i, s := range steps {
+		if s.snapshot == nil {
+			last = i
+		}
+	}
+	barrier := w.barrier
+	for i, s := range steps {
+		if w.barrier = nil; i == last {
+			w.barrier = barrier
+		}
 		if err := n.take(ctx, r, s, &w, schema); err != nil {
 			return err
 		}
@@ -264,11 +286,15 @@ func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *man
 	var res uploader.Result
 	var err error
 	if s.snapshot == nil {
+		cuts := placed(s.cuts, n.Uploader.History.State())
+		if scanned := n.Uploader.History.State().AsOf(); len(cuts) > 0 && scanned.After(s.asOf) {
+			s.asOf = scanned // what was seen by then is in the chain before
+		}
 		res, err = n.Uploader.Increment(ctx, uploader.Increment{
 			AsOf: s.asOf, SSTables: s.sets, Pending: s.pending, Schema: n.changed(schema),
-			Node: w.node, Gaps: w.gaps, Barrier: w.barrier,
+			Node: w.node, Gaps: w.gaps, Barrier: w.barrier, Cuts: cuts,
 		})
-		w.gaps, w.barrier = nil, nil
+		w.gaps = nil
 	} else {
 		state := n.Uploader.History.State()
 		f := n.full(*s.snapshot, r.Scan, s.pending)
@@ -300,6 +326,9 @@ func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full 
 		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
 		if note.ok() {
 			b.Proven = note.Began
+		}
+		if tag, ok := autoTag(t.Snapshot); ok {
+			b.Final = why(tag, nil, t.Table.ID)
 		}
 		f.Tables = append(f.Tables, b)
 	}

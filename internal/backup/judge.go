@@ -95,6 +95,9 @@ func (n *Node) judgeSnapshots(r *Report, snapshots []snapshot) []ready {
 			if rd.begun.IsZero() {
 				rd.begun = v.CreatedAt
 			}
+			if tag, ok := autoTag(w); ok && rd.begun.IsZero() {
+				rd.begun = tag.At
+			}
 			rd.tables = append(rd.tables, readyTable{w, v.SchemaCQL})
 		}
 		if !ephemeral && len(rd.tables) > 0 {

@@ -84,9 +84,10 @@ func (s snapshot) made() time.Time {
 	return first
 }
 
-// step is one commit: the sets of an increment, or a snapshot.
+// step is one commit: the sets of an increment, a snapshot, or cuts with the sets that come before them.
 type step struct {
 	sets     []sstable.SSTable
+	cuts     []cut
 	snapshot *ready
 	asOf     time.Time
 	// pending are the snapshots that had begun before, as far as the history must know (see package
@@ -94,39 +95,63 @@ type step struct {
 	pending []string
 }
 
-// order decides what is committed in which order. As a rule: all increments, then the snapshots.
-//
-// A history that names no table yet begins with what it finds as if it had been there: what was
-// written before a snapshot began comes before it. Only here does the order of time decide, since
-// nothing else is known; what falls within the slack comes after the snapshot, where overlap is
-// harmless.
-func order(sets []sstable.SSTable, snapshots []ready, seen []string, fresh bool, scanned time.Time) []step {
-	var steps []step
-	if !fresh {
-		if len(sets) > 0 {
-			steps = append(steps, step{sets: sets, asOf: scanned, pending: seen})
-		}
-		for i := range snapshots {
-			steps = append(steps, step{snapshot: &snapshots[i], asOf: scanned, pending: seen})
-		}
-		return steps
+// order decides what is committed in which order. As a rule: cuts with what comes before them, then all
+// increments, then the snapshots.
+func order(w work, l watcher.Listing, s *manifest.State) []step {
+	if s.Fresh() {
+		return byTime(w.sets, w.snapshots, w.cuts, w.seen, l)
 	}
+	steps, sets := cutSteps(w.cuts, w.sets, l, s)
+	if len(sets) > 0 {
+		steps = append(steps, step{sets: sets, asOf: l.Ended})
+	}
+	for i := range w.snapshots {
+		steps = append(steps, step{snapshot: &w.snapshots[i], asOf: l.Ended})
+	}
+	for i := range steps {
+		steps[i].pending = w.seen
+	}
+	return steps
+}
+
+// byTime is the order for a history that names no table yet. It begins with what it finds as if it had
+// been there: what was written before a snapshot began comes before it, and a cut right after its auto
+// snapshot. Only here does the order of time decide, since nothing else is known; what falls within the
+// slack comes after a snapshot, where overlap is harmless.
+func byTime(sets []sstable.SSTable, snapshots []ready, cuts []cut, seen []string, l watcher.Listing) []step {
+	var steps []step
 	// Those that are not ready have begun, nobody knows when.
 	begun := slices.DeleteFunc(slices.Clone(seen), func(tag string) bool {
 		return slices.ContainsFunc(snapshots, func(r ready) bool { return r.tag == tag })
 	})
+	add := func(s step) {
+		s.pending = begun
+		steps = append(steps, s)
+	}
+	links := countLinks(l)
+	end := func(tag string) {
+		for i, c := range cuts {
+			if c.Tag == tag {
+				var before []sstable.SSTable
+				before, sets = partition(sets, func(s sstable.SSTable) bool { return cutOf(cuts[i:i+1], s, links) == 0 })
+				add(step{cuts: cuts[i : i+1], sets: before, asOf: c.At})
+			}
+		}
+	}
 	for i, sn := range snapshots {
 		var before []sstable.SSTable
 		limit := sn.began().Add(-slack).UnixNano()
 		before, sets = partition(sets, func(s sstable.SSTable) bool { return written(s) < limit })
 		if len(before) > 0 {
-			steps = append(steps, step{sets: before, asOf: sn.began(), pending: begun})
+			add(step{sets: before, asOf: sn.began()})
 		}
-		steps = append(steps, step{snapshot: &snapshots[i], asOf: sn.began(), pending: begun})
+		add(step{snapshot: &snapshots[i], asOf: sn.began()})
 		begun = append(slices.Clone(begun), sn.tag)
+		end(sn.tag)
 	}
+	end("")
 	if len(sets) > 0 {
-		steps = append(steps, step{sets: sets, asOf: scanned, pending: begun})
+		add(step{sets: sets, asOf: l.Ended})
 	}
 	return steps
 }
