@@ -13,6 +13,7 @@ import (
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/links"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/uploader"
 	"github.com/sstash/sstash/watcher"

@@ -33,6 +33,8 @@ type cut struct {
 	// log is where in the commit log of host the flush of a TRUNCATE ended; zero: not known.
 	log  sstable.Position
 	host string
+	// gone: the database has no such table, so whatever there is of it comes before the cut.
+	gone bool
 	// final are the SSTables of the auto snapshot, by their Data.db; nil: there is none.
 	final map[sstable.Fingerprint]bool
 }
@@ -99,11 +101,12 @@ func tagged(snapshots []snapshot, holds map[sstable.Table]bool, s *manifest.Stat
 		for _, w := range sn.open {
 			tag, ok := autoTag(w)
 			last, before := s.LastCut(w.Table)
-			early := ok && before && last.Tag == "" && last.Why == manifest.Dropped && tag.Drop && !holds[w.Table]
+			gone := e.Tables != nil && !e.Tables[w.Table.ID]
+			early := ok && before && last.Tag == "" && last.Why == manifest.Dropped && tag.Drop && (gone || !holds[w.Table])
 			if !ok || s.HasCut(w.Table, w.Tag) || !holds[w.Table] && !early {
 				continue
 			}
-			c := cut{table: w.Table, base: baseID(w), final: map[sstable.Fingerprint]bool{}, Cut: manifest.Cut{
+			c := cut{table: w.Table, gone: gone && tag.Drop, base: baseID(w), final: map[sstable.Fingerprint]bool{}, Cut: manifest.Cut{
 				Why: why(tag, e.Tables, w.Table.ID), At: tag.At, Tag: w.Tag,
 			}}
 			for _, set := range w.SSTables {
@@ -173,7 +176,7 @@ func dropped(cuts []cut, t sstable.Table, now time.Time, s *manifest.State) []cu
 	if slices.ContainsFunc(cuts, func(c cut) bool { return c.table == t && c.Why.Is(manifest.Dropped) }) {
 		return cuts
 	}
-	c := cut{table: t, Cut: manifest.Cut{Why: manifest.Dropped, At: now}}
+	c := cut{table: t, gone: true, Cut: manifest.Cut{Why: manifest.Dropped, At: now}}
 	if last, ok := s.LastCut(t); ok && last.Why.Is(manifest.Dropped) {
 		c.Why, c.At = last.Why, last.At
 	}
@@ -198,6 +201,9 @@ type evidence struct {
 
 // after tells whether the SSTable survives the cut. docs/design.md says why so, and what can't be told.
 func (c cut) after(x evidence) bool {
+	if c.gone {
+		return false
+	}
 	placed := c.log != sstable.Position{} && x.host == c.host && x.until != sstable.Position{}
 	if placed && x.from != (sstable.Position{}) && !x.from.Less(c.log) {
 		return true
@@ -304,8 +310,8 @@ func (n *Node) cuts(ctx context.Context, r *Report, p plan) []cut {
 }
 
 // settled leaves out the cuts of tables that have sets which come before them and are not complete yet:
-// they wait for those.
-func settled(cuts []cut, news []sstable.SSTable, r Report) []cut {
+// they wait for those, and their final sets for them.
+func settled(cuts []cut, snapshots []ready, news []sstable.SSTable, r Report) ([]cut, []ready) {
 	waiting := map[string]bool{}
 	for _, h := range r.Waiting {
 		waiting[h.Path] = true
@@ -317,7 +323,10 @@ func settled(cuts []cut, news []sstable.SSTable, r Report) []cut {
 			held[set.Table] = true
 		}
 	}
-	return slices.DeleteFunc(cuts, func(c cut) bool { return held[c.table] })
+	for _, c := range cuts {
+		snapshots = slices.DeleteFunc(snapshots, func(r ready) bool { return held[c.table] && r.tag == c.Tag })
+	}
+	return slices.DeleteFunc(cuts, func(c cut) bool { return held[c.table] }), snapshots
 }
 
 // cutSteps are the commits of cuts, and what sets come after all of them. One commit holds the first

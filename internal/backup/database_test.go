@@ -232,14 +232,22 @@ func (d *database) drop(tb *table, old []live) {
 }
 
 // truncate takes the snapshot that auto_snapshot takes and then drops what is live.
-func (d *database) truncate(n int) {
+func (d *database) truncate(n int) { d.end(n, "truncated-%013d-%s") }
+
+// end is a TRUNCATE or DROP, with an auto snapshot of that tag unless it is empty. It returns when.
+func (d *database) end(n int, tag string) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	tb := d.tables[n]
-	d.stamps++
-	d.snap(fmt.Sprintf("truncated-%013d-%s", d.clock.Now().UnixMilli()+int64(d.stamps), tb.Name), tb)
+	d.clock.advance(2 * time.Millisecond) // it takes its time
+	at := d.clock.Now()
+	if tag != "" {
+		d.snap(fmt.Sprintf(tag, at.UnixMilli(), tb.Name), tb)
+	}
 	d.drop(tb, tb.live)
 	tb.live, tb.acked = nil, nil
+	d.clock.advance(2 * time.Millisecond)
+	return at
 }
 
 // repair rewrites Statistics.db of everything live, as anticompaction does: a new file under the old

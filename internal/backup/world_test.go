@@ -48,7 +48,8 @@ type world struct {
 	prune   bool
 	parts   time.Duration
 	fulls   int
-	between func() // happens before a retry: the database does not wait
+	tables  func(context.Context) (Existing, error) // as in Node
+	between func()                                  // happens before a retry: the database does not wait
 	sum     uploader.Result
 	points  []point
 }
@@ -132,8 +133,9 @@ func (w *world) newNode(h *history.Writer) *Node {
 		Snapshots: &Snapshots{
 			Nodetool: cassandra.Nodetool{Argv: w.tool.argv}, Dir: filepath.Join(w.state, "snapshots"), Now: w.clock.Now,
 		},
-		Prune: w.prune,
-		Now:   w.clock.Steady,
+		Tables: w.tables,
+		Prune:  w.prune,
+		Now:    w.clock.Steady,
 	}
 }
 
