@@ -59,7 +59,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case is(errUsage, restore.ErrRequest, restore.ErrBadPlan, restore.ErrNoTable, restore.ErrNoPoint), notBuilt(err):
+	case is(errUsage, restore.ErrRequest, restore.ErrBadPlan, restore.ErrNoTable, restore.ErrNoPoint, restore.ErrNoCut), notBuilt(err):
 		return 2
 	case is(errRefused, restore.ErrRefused, restore.ErrInUse, history.ErrFenced, history.ErrInUse, backup.ErrIdentity,
 		cassandra.ErrSnapshotExists, scratch.ErrNotIsolated, scratch.ErrInUse):
@@ -96,7 +96,7 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "it was interrupted; run it again, it goes on where it was"
-	case errors.Is(err, restore.ErrNoTable), errors.Is(err, restore.ErrNoPoint):
+	case errors.Is(err, restore.ErrNoTable), errors.Is(err, restore.ErrNoPoint), errors.Is(err, restore.ErrNoCut):
 		return "`sstash points` lists what can be restored"
 	case errors.Is(err, history.ErrEmpty):
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +15,9 @@ import (
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/daemon"
+	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/manifest"
 )
 
 // choice is what to restore, and where to.
@@ -25,6 +28,8 @@ type choice struct {
 	tables []string
 	as     string
 	to     string
+	// beforeDrop and beforeTruncate are "KS.T".
+	beforeDrop, beforeTruncate string
 }
 
 func (c *choice) flags(a *app, cmd *cobra.Command) {
@@ -34,6 +39,8 @@ func (c *choice) flags(a *app, cmd *cobra.Command) {
 	f.Uint64Var(&c.point, "point", 0, "the point of that number, as \"sstash points\" lists them")
 	f.StringSliceVar(&c.tables, "tables", nil, "KS or KS.T, several with commas (default: all)")
 	f.StringVar(&c.as, "as", "", "KS.T: load one table into another one")
+	f.StringVar(&c.beforeDrop, "before-drop", "", "KS.T: the table as it was before its last DROP, or the one nearest to --at")
+	f.StringVar(&c.beforeTruncate, "before-truncate", "", "KS.T: the same for a TRUNCATE")
 	f.StringVar(&c.to, "to", "", "a directory to restore to (default: load into the running node)")
 	_ = cmd.RegisterFlagCompletionFunc("tables", a.completeTables) // the flag is there
 }
@@ -64,7 +71,7 @@ type restoreVerb struct {
 func newRestore(a *app) *cobra.Command {
 	v := &restoreVerb{app: a}
 	cmd := &cobra.Command{
-		Use:   "restore [--at TIME | --point N] [--tables …] [--as KS.T] [--to DIR]",
+		Use:   "restore [--at TIME | --point N | --before-drop KS.T | --before-truncate KS.T] [--tables …] [--as KS.T] [--to DIR]",
 		Short: "Restore tables, or all of a node: into the running node, or to a directory",
 		Long: `Restores a moment, or a point. Between the flushes that a point is made of, the commit log knows every
 write: where it is stored, an isolated scratch Cassandra on this machine replays it up to the moment, and
@@ -75,6 +82,7 @@ those that hold data are refused.
 A restore that was cut short is finished by the next one. "restore plan" shows what would be done.`,
 		Example: `  sstash restore --tables shop.orders --at "2026-11-22 14:03"
   sstash restore --tables shop.orders --as shop.orders_before --at 2026-11-22T14:03:09.999999Z
+  sstash restore --before-drop shop.orders
   sstash restore --to /mnt/restore --bucket gs://acme-backup/sstash --node 1c380315
   sstash restore plan --tables shop -o shop.plan && sstash restore run shop.plan`,
 		Args: cobra.NoArgs,
@@ -157,6 +165,12 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Before, err = v.cut(ctx, s.Reader, sel.At); err != nil {
+		return nil, err
+	}
+	if r.Before != nil {
+		sel = restore.Selector{} // of the rest, only the newest matters
+	}
 	state, err := restore.Select(ctx, s.Reader, sel)
 	if err != nil {
 		return nil, err
@@ -173,10 +187,33 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 
 func (v *restoreVerb) selector() (restore.Selector, error) {
 	at, err := parseTime(v.at, v.now())
-	if err == nil && v.point != 0 && v.at != "" {
+	cut := v.beforeDrop != "" || v.beforeTruncate != ""
+	switch {
+	case err != nil:
+	case v.point != 0 && v.at != "":
 		err = usagef("--at and --point both choose the point: give one of them")
+	case cut && (v.point != 0 || len(v.tables) > 0), v.beforeDrop != "" && v.beforeTruncate != "":
+		err = usagef("--before-drop and --before-truncate each choose a table and its point: give one of them, without --point and --tables")
 	}
 	return restore.Selector{Seq: v.point, At: at}, err
+}
+
+// cut finds the DROP or TRUNCATE that is asked for; nil when none is.
+func (v *restoreVerb) cut(ctx context.Context, r *history.Reader, at time.Time) (*manifest.Ending, error) {
+	sel := restore.CutSelector{Why: manifest.Dropped, At: at}
+	table := v.beforeDrop
+	if v.beforeTruncate != "" {
+		table, sel.Why = v.beforeTruncate, manifest.Truncated
+	}
+	if table == "" {
+		return nil, nil
+	}
+	var err error
+	if sel.Table, err = restore.ParseName(table); err != nil {
+		return nil, usage(err)
+	}
+	e, err := restore.FindCut(ctx, r, sel)
+	return &e, err
 }
 
 // live asks the node what it is. A plan can do without.
@@ -261,7 +298,9 @@ func (v *restoreVerb) direct(ctx context.Context, _ []string) error {
 	return err
 }
 
-func (v *restoreVerb) latest() bool { return v.point == 0 && (v.at == "" || v.at == "latest") }
+func (v *restoreVerb) latest() bool {
+	return v.point == 0 && (v.at == "" || v.at == "latest") && v.beforeDrop == "" && v.beforeTruncate == ""
+}
 
 // what is a name for what p loads. Under it, the plan is kept until it is done: given again, the same
 // command goes on with the same plan, whatever the latest point is by then.

@@ -122,7 +122,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		Now:       time.Now,
 	}
 	if c.Cassandra.CQL != "" {
-		n.Describe = n.describe
+		n.Describe, n.Tables = n.describe, n.tables
 	}
 	if c.Cassandra.CQL != "" && n.Snapshots != nil { // without nodetool there is nothing to prove
 		n.Observer = &backup.Observer{Ask: n.observe, Every: observeEvery, Now: time.Now}
@@ -284,6 +284,32 @@ func levels(c config.Config) (level chunker.Level, tables map[string]chunker.Lev
 	}
 	err = level.UnmarshalText([]byte(c.Compression))
 	return level, tables, err
+}
+
+// tables asks the database which tables there are, and which were truncated.
+func (n *Node) tables(ctx context.Context) (backup.Existing, error) {
+	conn, err := Dial(ctx, n.Config)
+	if err != nil {
+		return backup.Existing{}, err
+	}
+	defer conn.Close()
+	node, err := n.identify(ctx, conn)
+	if err != nil {
+		return backup.Existing{}, err
+	}
+	e := backup.Existing{HostID: strings.ReplaceAll(n.HostID, "-", "")}
+	if e.Truncated, err = conn.Truncations(ctx); err != nil || strings.HasPrefix(node.Release, "2.") { // no system_schema
+		return e, err
+	}
+	tables, err := conn.Tables(ctx)
+	if err != nil {
+		return e, err
+	}
+	e.Tables = map[string]bool{}
+	for _, t := range tables {
+		e.Tables[t.ID] = true
+	}
+	return e, nil
 }
 
 // encoders is how many frames are encoded at a time: on as many cores as l admits, as long as there is

@@ -29,6 +29,8 @@ type Request struct {
 	To string
 	// As is "KS.T": the table to load into, when one table alone is restored.
 	As string
+	// Before restores one table as it was right before this cut, and nothing of Tables.
+	Before *manifest.Ending
 	// Live is what is known of the node to load into, nil when nothing is.
 	Live *Live
 	Now  time.Time
@@ -55,7 +57,12 @@ func Build(s *manifest.State, prefix string, r Request) (*Plan, error) {
 		sets: map[pack.SetID]int{},
 		used: map[list]bool{},
 	}
-	if schema := s.Schema(); schema != nil {
+	schema := s.Schema()
+	if r.Before != nil {
+		b.p.Whole, b.p.Point = false, Point{cmp.Or(r.Before.Seq, r.Before.Last.BaseSeq), manifest.KindCut, r.Before.At}
+		schema = cmp.Or(r.Before.Schema, schema)
+	}
+	if schema != nil {
 		b.p.Schema = schema.Statements
 	}
 	b.facts = factsOf(script(b.p.Schema))
@@ -98,7 +105,7 @@ type list struct {
 func (b *builder) table(c manifest.Chain) error {
 	t := Table{
 		Keyspace: c.Table.Keyspace, Name: c.Table.Name, ID: c.Table.ID,
-		Base: c.Tag, ProvenUntil: c.Proven, SchemaCQL: c.SchemaCQL,
+		Base: beginning(c), ProvenUntil: c.Proven, SchemaCQL: c.SchemaCQL,
 	}
 	t.View = b.describe(t.Source(), c.SchemaCQL).view
 	for _, st := range c.SSTables {
@@ -119,6 +126,14 @@ func (b *builder) table(c manifest.Chain) error {
 	}
 	b.p.Tables = append(b.p.Tables, t)
 	return nil
+}
+
+// beginning is what a chain begins with: a snapshot, by its tag, or a cut; empty: neither.
+func beginning(c manifest.Chain) string {
+	if c.Cut != nil {
+		return fmt.Sprintf("%s at %s", c.Cut.Why, c.Cut.At.Format(time.RFC3339))
+	}
+	return c.Tag
 }
 
 // isIndex: up to 2.1 the files of a table-backed index lie among the table's own.

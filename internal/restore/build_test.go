@@ -213,23 +213,32 @@ func TestBuildOfTableMadeAnew(t *testing.T) {
 	planned(t, build(t, s, Request{}), old)
 }
 
-// A table that the schema no longer has was dropped, if its snapshot says that CQL can make it. It
-// comes back when it is named.
-func TestBuildOfDroppedTable(t *testing.T) {
-	body := fullOf(based(orders), based(users))
-	body.Schema = &manifest.Schema{Statements: []string{create(users)}}
-	body.Tables[0].Base.SchemaCQL = create(orders)
-	planned(t, build(t, state(t, body), Request{}), users)
-	planned(t, build(t, state(t, body), Request{Tables: []string{"shop.orders"}}), orders)
-	planned(t, build(t, state(t, body), Request{To: "/to"}), orders, users)
-
-	body.Tables[0].Base.SchemaCQL = "/* compact storage */"
-	var got []sstable.Table
-	for _, table := range build(t, state(t, body), Request{}).Tables {
-		got = append(got, table.Table())
+// A table as it was before it was dropped: the schema is that of before, too.
+func TestBuildBeforeCut(t *testing.T) {
+	body := fullOf(based(orders, stored("nb-1-big", 1)), based(users))
+	body.Schema = &manifest.Schema{Statements: []string{create(orders), create(users)}}
+	s := state(t, body, manifest.Body{
+		AsOf: at(2), Schema: &manifest.Schema{Statements: []string{create(users)}},
+		Tables: []manifest.Table{{Table: orders, Cut: &manifest.Cut{Why: manifest.Dropped, At: at(1), After: 1}, SSTables: []manifest.SSTable{stored("nb-2-big", 2)}}},
+	})
+	e := s.Endings("shop", "orders")[0]
+	p := build(t, s, Request{Before: &e})
+	if len(p.Tables) != 1 || p.Tables[0].Table() != orders || len(p.Tables[0].SSTables) != 2 || p.Whole || !slices.Contains(p.Schema, create(orders)) {
+		t.Errorf("planned %+v with %q", p.Tables, p.Schema)
 	}
-	if !slices.Equal(got, []sstable.Table{orders, users}) {
-		t.Errorf("planned %v: what CQL can't describe may well be there", got)
+	if want := (Point{2, manifest.KindCut, at(1)}); p.Point != want {
+		t.Errorf("point %+v, want %+v", p.Point, want)
+	}
+	if p := build(t, s, Request{Before: &e, As: "shop.orders2"}); p.Tables[0].Target().Table != "orders2" {
+		t.Errorf("planned %+v", p.Tables[0])
+	}
+
+	if got := build(t, s, Request{}).Tables; len(got) != 1 || got[0].Table() != users {
+		t.Errorf("after the DROP: planned %+v", got)
+	}
+	_, err := Build(s, prefix, Request{Tables: []string{"shop.orders"}})
+	if !errors.Is(err, ErrNoTable) || !strings.Contains(err.Error(), "--before-drop shop.orders") {
+		t.Errorf("after the DROP, by name: %v", err)
 	}
 }
 
@@ -239,7 +248,7 @@ func create(t sstable.Table) string {
 		t.Keyspace, t.Name, t.ID[:8], t.ID[8:12], t.ID[12:16], t.ID[16:20], t.ID[20:])
 }
 
-// planned compares the tables of a plan that has something to say about a dropped one.
+// planned compares the tables of a plan that has something to say about one whose name another has.
 func planned(t *testing.T, p *Plan, want ...sstable.Table) {
 	t.Helper()
 	var got []sstable.Table

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sstash/sstash/manifest"
 )
 
 // choose finds the chains that are wanted.
 func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error) {
+	if r.Before != nil {
+		return []manifest.Chain{r.Before.Last}, loadable(r.Before.Table.Keyspace, r)
+	}
 	var chains []manifest.Chain
 	found := map[string]bool{}
 	for _, t := range s.Tables() {
@@ -25,21 +29,47 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 		if c.Tag == "" && len(c.SSTables) == 0 {
 			continue
 		}
-		if named && r.To == "" && isNodesOwn(t.Keyspace) {
-			return nil, fmt.Errorf("%w: keyspace %s is the node's own and is never loaded into another; restore it to a directory", ErrRequest, t.Keyspace)
+		if err := loadable(t.Keyspace, r); named && err != nil {
+			return nil, err
 		}
 		found[name.Keyspace], found[name.String()] = true, true
 		chains = append(chains, c)
 	}
 	for _, w := range r.Tables {
 		if !found[w] {
-			return nil, fmt.Errorf("%s: %w", w, ErrNoTable)
+			return nil, fmt.Errorf("%s: %w%s", w, ErrNoTable, hint(s, w))
 		}
 	}
 	if len(chains) == 0 {
 		return nil, fmt.Errorf("nothing is stored: %w", ErrNoTable)
 	}
 	return b.current(chains, r), nil
+}
+
+// loadable refuses to load what must not be.
+func loadable(keyspace string, r Request) error {
+	if r.To == "" && isNodesOwn(keyspace) {
+		return fmt.Errorf("%w: keyspace %s is the node's own and is never loaded into another; restore it to a directory", ErrRequest, keyspace)
+	}
+	return nil
+}
+
+// hint says what became of a table that the point has not.
+func hint(s *manifest.State, table string) string {
+	n, err := ParseName(table)
+	if err != nil {
+		return ""
+	}
+	ends := s.Endings(n.Keyspace, n.Table)
+	if len(ends) == 0 {
+		return ""
+	}
+	last := ends[len(ends)-1]
+	flag, what := "--before-truncate", "truncated"
+	if last.Why.Is(manifest.Dropped) {
+		flag, what = "--before-drop", "dropped"
+	}
+	return fmt.Sprintf(": it was %s at %s; %s %s brings it back", what, last.At.Format(time.RFC3339), flag, table)
 }
 
 // describe is what the schema says of a table, or else what its snapshot has beside it.
@@ -50,8 +80,8 @@ func (b *builder) describe(n Name, schemaCQL string) tableFacts {
 	return factsOf(schemaCQL)[n]
 }
 
-// current finds the chains of dropped tables. A load leaves them out, unless they were named and no
-// other table has their name since.
+// current leaves out, of tables that had one name, all but one where they would be loaded into one
+// another: a DROP that nobody noticed.
 func (b *builder) current(chains []manifest.Chain, r Request) []manifest.Chain {
 	newest := map[Name]manifest.Chain{}
 	for _, c := range chains {
@@ -62,27 +92,16 @@ func (b *builder) current(chains []manifest.Chain, r Request) []manifest.Chain {
 	}
 	return slices.DeleteFunc(chains, func(c manifest.Chain) bool {
 		name := Name{c.Table.Keyspace, c.Table.Name}
-		replaced := newest[name].Table != c.Table
 		switch {
-		case !replaced && !b.dropped(name, c):
+		case newest[name].Table == c.Table:
 			return false
-		case r.To == "" && (replaced || len(r.Tables) == 0):
-			b.warn(WarnDropped, name, "left out, because it had been dropped before this point: %s", c.Table.Dir())
+		case r.To == "":
+			b.warn(WarnDropped, name, "left out, because another table has its name since: %s", c.Table.Dir())
 			return true
 		}
-		b.warn(WarnDropped, name, "restored although it had been dropped before this point: %s", c.Table.Dir())
+		b.warn(WarnDropped, name, "restored although another table has its name since: %s", c.Table.Dir())
 		return false
 	})
-}
-
-// dropped tells that the schema of the point has another table of that name, or none, though CQL
-// could describe it. (It can't where storage is compact.)
-func (b *builder) dropped(n Name, c manifest.Chain) bool {
-	facts, described := b.facts[n]
-	if described {
-		return facts.id != "" && c.Table.ID != "" && facts.id != c.Table.ID
-	}
-	return len(b.facts) > 0 && factsOf(c.SchemaCQL)[n].known
 }
 
 // rank compares two chains of tables of one name.

@@ -66,7 +66,8 @@ type Table struct {
 	// As is the table to load into, when it is another one.
 	As   *Name `json:"as,omitempty"`
 	View bool  `json:"view,omitempty"` // a materialized view
-	// Base is the tag of the snapshot that the chain begins with; empty when there is none.
+	// Base is what the chain begins with: the tag of a snapshot, or the TRUNCATE or DROP since which the
+	// table was empty; empty when there is neither.
 	Base        string    `json:"base,omitempty"`
 	ProvenUntil time.Time `json:"proven_until,omitzero"`
 	SchemaCQL   string    `json:"schema_cql,omitempty"` // Cassandra's schema.cql of this table alone

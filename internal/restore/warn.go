@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/manifest"
 )
 
 // Warning is something about a plan that whoever carries it out should know.
@@ -33,8 +34,8 @@ type WarningKind string
 const (
 	WarnNoBase      WarningKind = "no_base"     // no snapshot: only what was written since backups began
 	WarnUnproven    WarningKind = "unproven"    // nothing says through when the table is complete
-	WarnDropped     WarningKind = "dropped"     // the table no longer existed at the point
-	WarnTruncated   WarningKind = "truncated"   // the base is what a TRUNCATE removed
+	WarnDropped     WarningKind = "dropped"     // another table has its name since
+	WarnView        WarningKind = "view"        // views of the table stay as they are
 	WarnTableID     WarningKind = "table_id"    // the live table has another id: it was made anew
 	WarnOld         WarningKind = "old"         // beyond gc_grace_seconds: deleted rows may come back
 	WarnAgeUnknown  WarningKind = "age_unknown" // whether it is beyond gc_grace_seconds can't be told
@@ -72,29 +73,32 @@ func (p *Plan) warn(kind WarningKind, t Name, format string, args ...any) {
 func (b *builder) warnAll(r Request) {
 	for _, t := range b.p.Tables {
 		switch {
-		case t.Base == "":
+		case t.Base == "" && t.ProvenUntil.IsZero():
 			b.warn(WarnNoBase, t.Source(), "no snapshot is stored: what was written before backups began is missing")
 		case t.ProvenUntil.IsZero():
 			b.warn(WarnUnproven, t.Source(), "nothing proves through when it is complete")
-		}
-		if isTruncation(t.Base) {
-			b.warn(WarnTruncated, t.Source(), "the newest snapshot is the one that TRUNCATE took of what it removed: "+
-				"those rows come back. Choose another point, or take a new full first")
 		}
 		if isSystem(t.Keyspace) {
 			continue
 		}
 		b.warnSchema(t, r)
 	}
+	if r.Before != nil && r.To == "" && r.As == "" {
+		b.warnViews(*r.Before)
+	}
 	if r.Live != nil {
 		b.warnLive(*r.Live)
 	}
 }
 
-// isTruncation tells whether Cassandra took the snapshot before a TRUNCATE: truncated-<ms>-<table>
-// from 3.10 to 5.0, <ms>-truncated-<table> since.
-func isTruncation(tag string) bool {
-	return strings.HasPrefix(tag, "truncated-") || strings.Contains(tag, "-truncated-")
+// warnViews: what is loaded into a table does not reach its views.
+func (b *builder) warnViews(e manifest.Ending) {
+	table := Name{e.Table.Keyspace, e.Table.Name}
+	for view, f := range b.facts {
+		if f.base == table {
+			b.warn(WarnView, table, "its view %s stays as it is: drop it and create it again once the rows are back", view.Table)
+		}
+	}
 }
 
 // warnSchema: past gc_grace_seconds other replicas may have forgotten what was deleted.

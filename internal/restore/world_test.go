@@ -44,12 +44,13 @@ type world struct {
 	seq      uint64
 	previous chunker.Hash
 	time     time.Time // of the next commit
+	base     uint64    // Header.Base
 	frame    int       // raw size of frames
 	pack     int       // stored size of packs
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, bucket: &buckettest.Memory{}, time: noon, frame: 8 << 10, pack: 40 << 10}
+	return &world{t: t, bucket: &buckettest.Memory{}, time: noon, base: 1, frame: 8 << 10, pack: 40 << 10}
 }
 
 // files are the contents of one SSTable's components.
@@ -165,7 +166,7 @@ func (w *world) commit(kind manifest.Kind, body manifest.Body, keeps ...manifest
 	w.seq++
 	m := &manifest.Manifest{Header: manifest.Header{
 		Seq: w.seq, Time: w.time, Kind: kind, Cluster: "prod", HostID: "1c38", Writer: "w", Nonce: fmt.Sprint(w.seq),
-		Previous: w.previous, Base: 1, Keeps: keeps,
+		Previous: w.previous, Base: w.base, Keeps: keeps,
 	}, Body: body}
 	object, err := manifest.Encode(m)
 	if err != nil {
