@@ -3,7 +3,6 @@ package restore
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/manifest"
@@ -47,7 +46,7 @@ func twice(t *testing.T) *world {
 	w.cut(manifest.Cut{Why: manifest.Truncated, At: at(31), After: 5, Tag: gone})
 	w.time = at(40)
 	w.base = 8
-	w.full("three", at(40), 7, data(users, "nb-1-big", 9, 100))
+	w.full("three", at(40), 7, sst{table: orders}, data(users, "nb-1-big", 9, 100))
 	w.final(5, true, x("nb-7-big", 7))
 	w.time = at(50)
 	w.increment(x("nb-8-big", 8))
@@ -112,7 +111,7 @@ func TestRestoreBeforeCut(t *testing.T) {
 	}
 
 	p = w.plan(Request{To: t.TempDir(), Tables: []string{"shop.orders"}, Now: at(60)})
-	if got := p.Tables[0]; len(got.SSTables) != 1 || got.SSTables[0].Stem != "nb-8-big" || got.Base != "truncate at "+at(31).Format(time.RFC3339) {
+	if got := p.Tables[0]; len(got.SSTables) != 1 || got.SSTables[0].Stem != "nb-8-big" || got.Base != "three" {
 		t.Errorf("after it: planned %+v", got)
 	}
 }
