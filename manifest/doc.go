@@ -13,7 +13,9 @@
 //   - manifest: one numbered entry in a node's history, and the only commit there is.
 //   - base: what one complete snapshot of one table holds.
 //   - increment: an SSTable that the database linked into backups/.
-//   - chain: of one table, a base and the increments after it.
+//   - chain: of one table, a base and the increments after it, up to the next base or cut.
+//   - cut: a TRUNCATE or DROP of a table: no chain reaches over it.
+//   - final set: the auto snapshot that Cassandra took before a cut, the table's last state.
 //   - barrier: a flush or a snapshot that we saw succeed; it began at t0, so all that was
 //     acknowledged before t0 is in SSTables that we can name.
 //   - gap: SSTables may be missing among the increments up to here, until the next base.
@@ -76,6 +78,14 @@
 // chain; some of them are in the base as well, and overlap is harmless where a gap is not. To know
 // "after" even when the writer died meanwhile, each manifest names the snapshots that its scan saw
 // and that were not yet committed ("pending").
+//
+// # Cuts
+//
+// A cut begins a chain as a base does: with nothing, or with the SSTables that it says live on. An entry
+// of kind cut holds what was written before it and was stored with it, so whatever entries up to it name
+// is no part of the chain since, and whatever later ones name is. The writer decides, which has all
+// there is to decide by at hand; a reader only follows the order. A base whose snapshot began after the
+// cut begins the next chain; "after" orders the two as it orders bases, and the moment where that can't.
 //
 // # What a chain is proven through
 //

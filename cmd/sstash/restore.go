@@ -179,7 +179,7 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 		r.Live = v.live(ctx)
 	}
 	p, err := restore.Build(state, s.Reader.Prefix, r)
-	if err == nil && v.point == 0 {
+	if err == nil && v.point == 0 && r.Before == nil {
 		err = v.refine(ctx, p, s, state, sel.At)
 	}
 	return p, err
