@@ -195,7 +195,10 @@ func (c *cutting) dropped() {
 	execute(c.T, c.session, "DROP TABLE shop.orders")
 	covered(c.T, c.node, c.svc)
 	c.recorded("orders", 1)
-	c.restore("--before-drop", "shop.orders")
+	plan := filepath.Join(c.TempDir(), "orders.plan") // as docs/restore.md says
+	c.restore("plan", "--before-drop", "shop.orders", "-o", plan)
+	c.restore("run", plan)
+	c.restore("verify", plan)
 	cancel()
 	writers.Wait()
 	ids := c.ids("orders")
