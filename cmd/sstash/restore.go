@@ -175,6 +175,9 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Ahead, err = restore.CutsAhead(ctx, s.Reader, state, sel.At); err != nil {
+		return nil, err
+	}
 	if r.To == "" {
 		r.Live = v.live(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -25,7 +26,10 @@ func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, sta
 	if err != nil {
 		return err
 	}
-	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cannot: daemon.CanReplay(cfg)})
+	cuts := func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error) {
+		return restore.CutsSince(ctx, s.Reader, state, since)
+	}
+	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cuts: cuts, Cannot: daemon.CanReplay(cfg)})
 }
 
 // replayer reads what is stored of the commit log, for a plan that may be of another day.

@@ -70,6 +70,19 @@ func (l *Log) Size(ctx context.Context, from, to time.Time) (n int64, err error)
 	return n, nil
 }
 
+// Begins is a moment before which nothing was acknowledged that Fetch writes; zero: not known.
+func (l *Log) Begins(ctx context.Context, from, to time.Time) (time.Time, error) {
+	span, err := l.span(ctx, from, to)
+	if err != nil || span.start == 0 || l.pieces[span.start-1].number+1 != l.pieces[span.start].number {
+		return time.Time{}, err
+	}
+	before, err := l.header(ctx, span.start-1)
+	if errors.Is(err, ErrDamaged) {
+		return time.Time{}, nil
+	}
+	return before.Until, err
+}
+
 // span are indices of pieces: from the first with a beginning of what is wanted.
 type span struct{ start, wanted, last int }
 

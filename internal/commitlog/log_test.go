@@ -150,6 +150,10 @@ func TestFetch(t *testing.T) {
 	if n, err := l.Size(t.Context(), at(45), late); err != nil || n != l.pieces[3].size+l.pieces[4].size+l.pieces[5].size {
 		t.Errorf("the end takes %d bytes, %v", n, err)
 	}
+	before, err := l.header(t.Context(), 2)
+	if begins, err2 := l.Begins(t.Context(), at(45), late); err != nil || err2 != nil || begins.IsZero() || !begins.Equal(before.Until) {
+		t.Errorf("the end begins at %s, %v, %v; want %s", begins, err, err2, before.Until)
+	}
 	if err := l.Fetch(t.Context(), at(5), at(51), t.TempDir()); !errors.Is(err, ErrHole) {
 		t.Errorf("beyond the end: %v", err)
 	}

@@ -31,6 +31,9 @@ type Request struct {
 	As string
 	// Before restores one table as it was right before this cut, and nothing of Tables.
 	Before *manifest.Ending
+	// Ahead are cuts that are not in the point and had happened by the moment that it is for (CutsAhead):
+	// what the point has of their tables was gone.
+	Ahead map[sstable.Table]manifest.Cut
 	// Live is what is known of the node to load into, nil when nothing is.
 	Live *Live
 	Now  time.Time

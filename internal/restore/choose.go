@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -26,7 +27,7 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 		if !named && (len(r.Tables) > 0 || r.To == "" && isSystem(t.Keyspace)) {
 			continue
 		}
-		if c.Tag == "" && len(c.SSTables) == 0 {
+		if _, gone := r.Ahead[t]; gone || c.Tag == "" && len(c.SSTables) == 0 {
 			continue
 		}
 		if err := loadable(t.Keyspace, r); named && err != nil {
@@ -37,7 +38,7 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 	}
 	for _, w := range r.Tables {
 		if !found[w] {
-			return nil, fmt.Errorf("%s: %w%s", w, ErrNoTable, hint(s, w))
+			return nil, fmt.Errorf("%s: %w%s", w, ErrNoTable, hint(s, w, r.Ahead))
 		}
 	}
 	if len(chains) == 0 {
@@ -55,12 +56,17 @@ func loadable(keyspace string, r Request) error {
 }
 
 // hint says what became of a table that the point has not.
-func hint(s *manifest.State, table string) string {
+func hint(s *manifest.State, table string, ahead map[sstable.Table]manifest.Cut) string {
 	n, err := ParseName(table)
 	if err != nil {
 		return ""
 	}
 	ends := s.Endings(n.Keyspace, n.Table)
+	for t, c := range ahead {
+		if (Name{t.Keyspace, t.Name}) == n {
+			ends = append(ends, manifest.Ending{Why: c.Why, At: c.At})
+		}
+	}
 	if len(ends) == 0 {
 		return ""
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -125,4 +126,60 @@ func same(s *manifest.State, e manifest.Ending) (manifest.Ending, bool) {
 		return e, false
 	}
 	return all[i], true
+}
+
+// CutsAhead are the cuts that later entries than s record, and that happened by the moment: at the time
+// of the point nobody had noticed them. It reads the entries up to the second that describes a later
+// moment. None when at is zero.
+func CutsAhead(ctx context.Context, r *history.Reader, s *manifest.State, at time.Time) (map[sstable.Table]manifest.Cut, error) {
+	found := map[sstable.Table]manifest.Cut{}
+	if at.IsZero() {
+		return found, nil
+	}
+	newest, err := r.Newest(ctx, s.Seq())
+	if err != nil {
+		return nil, err
+	}
+	later := 0
+	for seq := s.Seq() + 1; seq <= newest && later < 2; seq++ {
+		m, err := r.Manifest(ctx, seq)
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind == manifest.Increment && m.Body.AsOf.After(at) {
+			later++
+		}
+		for _, t := range m.Body.Tables {
+			if t.Cut != nil && !t.Cut.At.After(at) {
+				found[t.Table] = *t.Cut
+			}
+		}
+	}
+	return found, nil
+}
+
+// CutsSince are the newest cuts of tables, those of entries that were committed before the moment left
+// out, as far as the history goes back.
+func CutsSince(ctx context.Context, r *history.Reader, s *manifest.State, since time.Time) (map[sstable.Table]time.Time, error) {
+	found := map[sstable.Table]time.Time{}
+	for _, t := range s.Tables() {
+		if e, ok := s.LastCut(t); ok {
+			found[t] = e.At
+		}
+	}
+	for seq := s.Newest().Base - 1; seq > 0; seq-- {
+		m, err := r.Manifest(ctx, seq)
+		if errors.Is(err, history.ErrDamaged) || err == nil && m.Time.Before(since) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range m.Body.Tables {
+			if _, known := found[t.Table]; t.Cut != nil && !known {
+				found[t.Table] = t.Cut.At
+			}
+		}
+	}
+	return found, nil
 }

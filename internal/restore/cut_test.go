@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/sstash/sstash/internal/history"
@@ -114,4 +115,44 @@ func TestRestoreBeforeCut(t *testing.T) {
 	if got := p.Tables[0]; len(got.SSTables) != 1 || got.SSTables[0].Stem != "nb-8-big" || got.Base != "three" {
 		t.Errorf("after it: planned %+v", got)
 	}
+}
+
+// A moment between a TRUNCATE and the scan that noticed it: the point before still has the rows, and the
+// plan has not.
+func TestCutsAhead(t *testing.T) {
+	w := newWorld(t)
+	w.full("one", at(0), 0, data(orders, "nb-1-big", 1, 100), data(users, "nb-1-big", 2, 100))
+	w.time = at(10)
+	w.increment(data(users, "nb-2-big", 3, 100))
+	w.time = at(15)
+	w.cut(manifest.Cut{Why: manifest.Truncated, At: at(11), After: 2})
+	w.increment(data(users, "nb-3-big", 4, 100))
+	f := func(minute float64, want ...Name) {
+		t.Helper()
+		s, err := Select(t.Context(), w.reader(), Selector{At: at(minute)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ahead, err := CutsAhead(t.Context(), w.reader(), s, at(minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Build(s, prefix, Request{Now: at(20), Ahead: ahead})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []Name
+		for _, table := range p.Tables {
+			got = append(got, table.Source())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("at %v: planned %v, want %v", minute, got, want)
+		}
+	}
+	o, u := Name{"shop", "orders"}, Name{"shop", "users"}
+	f(10, o, u)
+	f(10.9, o, u)
+	f(11, u)
+	f(14, u)
+	f(15, u)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -20,6 +22,7 @@ type Log interface {
 	Covers(from, to time.Time) error
 	Until() time.Time // the newest moment that is covered; zero when none is
 	Size(ctx context.Context, from, to time.Time) (int64, error)
+	Begins(ctx context.Context, from, to time.Time) (time.Time, error) // nothing that Fetch writes is older
 	Fetch(ctx context.Context, from, to time.Time, dir string) error
 }
 
@@ -54,6 +57,9 @@ type Exact struct {
 	At time.Time
 	// Later is the schema of At or after it (SchemaAt), nil when that of the point is.
 	Later *manifest.Schema
+	// Cuts are the newest cuts of tables: those since the moment, and maybe earlier ones. The log holds
+	// what they removed like anything else.
+	Cuts func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error)
 	// Cannot is why nothing can be replayed here; nil when it can.
 	Cannot error
 }
@@ -72,12 +78,20 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 	if end := x.Log.Until(); until.Before(end) {
 		r.To = until.Add(min(end.Sub(until), lateness))
 	}
+	cuts, err := p.cutsIn(ctx, r.To, x)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
 	var exact []int
 	for i, t := range p.Tables {
 		if isSystem(t.Keyspace) || !t.ProvenUntil.IsZero() && !until.After(t.ProvenUntil) {
 			continue // the log has nothing new of it
 		}
-		if why := inexact(t, until, x); why != "" {
+		why := inexact(t, until, x)
+		if cut, ok := cuts[t.Table()]; ok && why == "" {
+			why = fmt.Sprintf("it was truncated or dropped at %s, and the log holds what that removed", moment(cut))
+		}
+		if why != "" {
 			p.warnInexact(t.Source(), until, why)
 			continue
 		}
@@ -90,7 +104,6 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 	if len(exact) == 0 {
 		return nil
 	}
-	var err error
 	r.Bytes, err = x.Log.Size(ctx, r.From, r.To)
 	if errors.Is(err, commitlog.ErrDamaged) {
 		for _, t := range r.Tables {
@@ -118,6 +131,29 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 		return fmt.Errorf("plan: %w", err)
 	}
 	return nil
+}
+
+// cutsIn are the cuts that lie in what would be read of the log.
+func (p *Plan) cutsIn(ctx context.Context, to time.Time, x Exact) (map[sstable.Table]time.Time, error) {
+	var from time.Time
+	for _, t := range p.Tables {
+		if !t.ProvenUntil.IsZero() && x.Log.Covers(t.ProvenUntil, to) == nil && (from.IsZero() || t.ProvenUntil.Before(from)) {
+			from = t.ProvenUntil
+		}
+	}
+	if from.IsZero() || x.Cuts == nil {
+		return nil, nil
+	}
+	begins, err := x.Log.Begins(ctx, from, to)
+	if errors.Is(err, commitlog.ErrDamaged) {
+		return nil, nil // so says its size
+	}
+	if err != nil {
+		return nil, err
+	}
+	cuts, err := x.Cuts(ctx, begins)
+	maps.DeleteFunc(cuts, func(_ sstable.Table, cut time.Time) bool { return cut.Before(begins) })
+	return cuts, err
 }
 
 // inexact is why a table can't be had as of a moment; empty when it can.

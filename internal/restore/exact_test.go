@@ -11,6 +11,7 @@ import (
 
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/commitlog"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -35,6 +36,8 @@ func (s tape) Size(_ context.Context, from, to time.Time) (int64, error) {
 	}
 	return to.Sub(from).Milliseconds(), s.Covers(from, to)
 }
+
+func (s tape) Begins(context.Context, time.Time, time.Time) (time.Time, error) { return s.from, nil }
 
 func (s tape) Fetch(context.Context, time.Time, time.Time, string) error { return errHole }
 
@@ -99,6 +102,13 @@ func TestI10_RefineClaimsNoMoreThanTheLog(t *testing.T) {
 	f("no log", Exact{Log: tape{}, At: at(12)}, want{proven: 5, warned: "inexact" + both})
 	f("damaged", Exact{Log: tape{at(0), at(60), true}, At: at(12)}, want{proven: 5, warned: "inexact" + both})
 	f("no Cassandra", Exact{Log: tape{at(0), at(60), false}, At: at(12), Cannot: errors.New("none is at hand")}, want{proven: 5, warned: "inexact" + both})
+	cut := func(minute float64) func(context.Context, time.Time) (map[sstable.Table]time.Time, error) {
+		return func(context.Context, time.Time) (map[sstable.Table]time.Time, error) {
+			return map[sstable.Table]time.Time{orders: at(minute)}, nil
+		}
+	}
+	f("truncated within the log", Exact{Log: tape{at(0), at(60), false}, At: at(12), Cuts: cut(3)}, want{8, 12 + late, "[shop.users]", 5, "inexact[shop.orders]"})
+	f("truncated before it", Exact{Log: tape{at(0), at(60), false}, At: at(12), Cuts: cut(-3)}, want{5, 12 + late, both, 12, ""})
 	f("later than clients' clocks", Exact{Log: tape{at(0), at(60), false}, At: at(10.5)}, want{5, 10.5 + late, both, 10.5, "future[shop.orders]"})
 }
 
