@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/cassandra"
-	"github.com/sstash/sstash/manifest"
 )
 
 // Warning is something about a plan that whoever carries it out should know.
@@ -35,7 +34,6 @@ const (
 	WarnNoBase      WarningKind = "no_base"     // no snapshot: only what was written since backups began
 	WarnUnproven    WarningKind = "unproven"    // nothing says through when the table is complete
 	WarnDropped     WarningKind = "dropped"     // another table has its name since
-	WarnView        WarningKind = "view"        // views of the table stay as they are
 	WarnTableID     WarningKind = "table_id"    // the live table has another id: it was made anew
 	WarnOld         WarningKind = "old"         // beyond gc_grace_seconds: deleted rows may come back
 	WarnAgeUnknown  WarningKind = "age_unknown" // whether it is beyond gc_grace_seconds can't be told
@@ -83,21 +81,8 @@ func (b *builder) warnAll(r Request) {
 		}
 		b.warnSchema(t, r)
 	}
-	if r.Before != nil && r.To == "" && r.As == "" {
-		b.warnViews(*r.Before)
-	}
 	if r.Live != nil {
 		b.warnLive(*r.Live)
-	}
-}
-
-// warnViews: what is loaded into a table does not reach its views.
-func (b *builder) warnViews(e manifest.Ending) {
-	table := Name{e.Table.Keyspace, e.Table.Name}
-	for view, f := range b.facts {
-		if f.base == table {
-			b.warn(WarnView, table, "its view %s stays as it is: drop it and create it again once the rows are back", view.Table)
-		}
 	}
 }
 
