@@ -49,6 +49,7 @@ type Node struct {
 	notes map[string]note
 
 	flush *flush                     // that may become a barrier
+	later *flush                     // likewise, after that one
 	open  map[string]sstable.SSTable // sets that were not durable at the scan before this one, by path
 }
 
@@ -119,10 +120,14 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	w.node, w.gaps = n.Uploader.History.State().Compare(seen)
 	w.gaps = append(w.gaps, n.holes(r, p.news)...)
 	w.barrier = n.barrier(&r, w.gaps, seen, observed)
-	if err := n.commit(ctx, &r, w); err != nil {
+	err = n.commit(ctx, &r, w)
+	n.committed(r.Manifests, len(seen))
+	if err != nil {
 		return r, err
 	}
-	n.committed(r, p.news, len(seen))
+	if !r.Scan.Partial() {
+		n.open = byPath(p.news)
+	}
 	if n.Prune {
 		if err := n.prune(ctx, &r); err != nil {
 			return r, err

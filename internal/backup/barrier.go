@@ -22,10 +22,19 @@ type flush struct {
 }
 
 // Flushed tells that a flush of all tables, which began and ended then, was seen to succeed. Once what
-// it has written is durable, a pass commits the barrier. Of several, the newest counts.
+// it has written is durable, a pass commits the barrier. Where that takes longer than to the next flush,
+// the one is waited for, and of those after it the newest.
 func (n *Node) Flushed(began, ended time.Time) {
-	n.flush = &flush{began: began.UTC().Round(0), ended: ended}
+	f := &flush{began: began.UTC().Round(0), ended: ended}
+	if n.flush == nil || n.flush.need == nil {
+		n.flush = f
+	} else {
+		n.later = f
+	}
 }
+
+// nextFlush goes on to the flush after the one that has become a barrier, or never will.
+func (n *Node) nextFlush() { n.flush, n.later = n.later, nil }
 
 func (f *flush) scanned(l watcher.Listing, news []sstable.SSTable) {
 	f.need = byPath(news)
@@ -56,7 +65,7 @@ func (n *Node) barrier(r *Report, gaps []manifest.Gap, seen []manifest.Node, obs
 		r.Problems = append(r.Problems, fmt.Errorf("a flush proves nothing yet: %w", observed))
 		return nil
 	case seen[len(seen)-1].Backups != manifest.BackupsOn || state.Fresh() || n.blocked(gaps):
-		n.flush = nil // I10
+		n.nextFlush() // I10
 		return nil
 	}
 	b := &manifest.Barrier{At: n.flush.began, Not: slices.Clone(n.flush.not)}
@@ -114,20 +123,13 @@ func (n *Node) holes(r Report, news []sstable.SSTable) (gaps []manifest.Gap) {
 	return gaps
 }
 
-// committed remembers what a pass leaves to the next one.
-func (n *Node) committed(r Report, news []sstable.SSTable, seen int) {
-	if !r.Scan.Partial() {
-		n.open = byPath(news)
-	}
-	if len(r.Manifests) == 0 {
-		return
-	}
-	if n.Observer != nil {
+// committed notes what the manifests of a pass have told the history, also of one that failed later:
+// seen is how much the Observer had seen.
+func (n *Node) committed(ms []*manifest.Manifest, seen int) {
+	if len(ms) > 0 && n.Observer != nil {
 		n.Observer.told(seen)
 	}
-	for _, m := range r.Manifests {
-		if m.Body.Barrier != nil {
-			n.flush = nil
-		}
+	if slices.ContainsFunc(ms, func(m *manifest.Manifest) bool { return m.Body.Barrier != nil }) {
+		n.nextFlush()
 	}
 }

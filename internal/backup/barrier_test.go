@@ -117,6 +117,26 @@ func TestI10_BarrierWaitsForWhatTheFlushWrote(t *testing.T) {
 	}
 }
 
+// What takes longer than to the next flush is waited for all the same.
+func TestBarriersInTurn(t *testing.T) {
+	p := newProving(t)
+	p.wait = time.Second
+	p.start() // with another judge
+	first := p.flushed(users)
+	p.pass()
+	p.flushed(users)
+	last := p.flushed(users)
+	var barriers []time.Time
+	for _, m := range p.settle().Manifests {
+		if b := m.Body.Barrier; b != nil {
+			barriers = append(barriers, b.At)
+		}
+	}
+	if !slices.EqualFunc(barriers, []time.Time{first, last}, time.Time.Equal) {
+		t.Errorf("barriers of %v, want %v and %v", barriers, first, last)
+	}
+}
+
 // A flush proves nothing before the database has said, after it, that it was not restarted.
 func TestI10_BarrierNeedsAnAnswer(t *testing.T) {
 	p := newProving(t)
