@@ -24,6 +24,7 @@ type dataFile struct {
 	raw        []byte
 	ends       []int // of chunks
 	rows       chunker.Rows
+	index      []byte // Index.db; nil if there is none
 }
 
 // fixtureFiles are the Data.db of a variant, each inode once, that a compressor cut into chunks.
@@ -76,9 +77,14 @@ func readDataFile(path string) (f dataFile, err error) {
 	if errors.Is(err3, fs.ErrNotExist) {
 		return f, nil
 	}
-	if err := errors.Join(err, err2, err3); err != nil {
+	index, err4 := os.ReadFile(stem + sstable.Index)
+	if errors.Is(err4, fs.ErrNotExist) {
+		err4 = nil
+	}
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return f, err
 	}
+	f.index = index
 	c, err := sstable.ParseCompression(f.name, info)
 	if err != nil {
 		return f, err

@@ -2,6 +2,7 @@ package chunker
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
@@ -18,6 +19,12 @@ type Decoder struct {
 	columns *columns.Decoder
 	rows    []byte
 	lz4     lz4.Encoder
+
+	// The stored bytes that rows are from, if they are Indexed: a hash of them.
+	holding bool
+	held    uint64
+	seed    maphash.Seed
+	rest    []byte // of a part of Index.db
 }
 
 // NewDecoder returns a Decoder.
@@ -30,7 +37,7 @@ func NewDecoder() *Decoder {
 	if err != nil {
 		panic("chunker: constant options refused: " + err.Error())
 	}
-	return &Decoder{zstd: r, columns: columns.NewDecoder()}
+	return &Decoder{zstd: r, columns: columns.NewDecoder(), seed: maphash.MakeSeed()}
 }
 
 // Decode appends f's raw bytes to dst and returns the extended slice. It has
@@ -56,14 +63,17 @@ func (d *Decoder) Decode(dst []byte, f Frame) ([]byte, error) {
 // decode is Decode without the hash.
 func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 	switch {
-	case f.Transform > Columns:
+	case f.Transform > Columns && f.Transform != Indexed && f.Transform != Index:
 		return nil, fmt.Errorf("%s: %w", f.Transform, ErrUnsupported)
 	case f.Raw < 1:
 		return nil, fmt.Errorf("%w: no raw bytes", ErrCorrupt)
 	case f.Raw > MaxRaw:
 		return nil, fmt.Errorf("%d raw bytes, at most %d: %w", f.Raw, MaxRaw, ErrUnsupported)
 	}
-	if f.Transform != None {
+	switch f.Transform {
+	case Index:
+		return d.makeIndex(dst, f)
+	case Unchunked, Columns, Indexed:
 		return d.rechunk(dst, f)
 	}
 	switch f.Codec {
@@ -80,13 +90,30 @@ func (d *Decoder) decode(dst []byte, f Frame) ([]byte, error) {
 
 // rechunk appends the chunks of a Data.db, made again from their rows.
 func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
-	c, rest, kept, err := parseChunks(f.Data, int(f.Raw))
+	c, keep, err := d.unpackRows(f, int(f.Raw))
 	if err != nil {
 		return nil, err
 	}
-	packed, keep, rows := rest[:len(rest)-kept], rest[len(rest)-kept:], int(c.rows())
+	return c.rebuild(slices.Grow(dst, int(f.Raw)), d.rows, keep, int(f.Raw), &d.lz4)
+}
+
+// unpackRows puts the rows of f into d.rows, and returns how to make chunks of them: at most raw bytes,
+// of which some may be kept.
+func (d *Decoder) unpackRows(f Frame, raw int) (c chunks, keep []byte, err error) {
+	d.holding = false
+	data, indexed := f.Data, f.Transform == Indexed || f.Transform == Index
+	if indexed {
+		if _, data, err = parseIndexPart(data); err != nil {
+			return chunks{}, nil, err
+		}
+	}
+	c, rest, kept, err := parseChunks(data, raw)
+	if err != nil {
+		return chunks{}, nil, err
+	}
+	packed, rows := rest[:len(rest)-kept], int(c.rows())
 	switch {
-	case f.Transform == Columns && f.Codec == Stored:
+	case f.Transform != Unchunked && f.Codec == Stored:
 		if d.rows, err = d.columns.Decode(d.rows[:0], packed, rows); err != nil {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
@@ -96,9 +123,12 @@ func (d *Decoder) rechunk(dst []byte, f Frame) ([]byte, error) {
 		err = ErrUnsupported
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, %s: %w", f.Transform, f.Codec, err)
+		return chunks{}, nil, fmt.Errorf("%s, %s: %w", f.Transform, f.Codec, err)
 	}
-	return c.rebuild(slices.Grow(dst, int(f.Raw)), d.rows, keep, int(f.Raw), &d.lz4)
+	if d.holding = indexed; indexed {
+		d.held = maphash.Bytes(d.seed, f.Data)
+	}
+	return c, rest[len(rest)-kept:], nil
 }
 
 // inflate appends exactly raw bytes, decompressed from data, to dst.

@@ -14,6 +14,8 @@
 //	           1  unchunked: the rows in the chunks of a Data.db, without LZ4; codec 1
 //	           2  columns: these rows as package columns stores them; codec 0
 //	           3  reserved: recipe (a compaction's output from stored inputs)
+//	           4  indexed: columns, with what makes a part of Index.db of them; codec 0
+//	           5  index: that part of Index.db, out of the same stored bytes; codec 0
 //	codec      0  stored: the bytes as they are
 //	           1  zstd: one zstd frame (RFC 8878) that declares its content
 //	              size, without dictionary and without checksum
@@ -56,13 +58,29 @@
 // To undo, decode the rows, cut them, and write each chunk as above; in place of the
 // rows of a kept one, the kept chunk.
 //
+// # Transforms 4 and 5
+//
+// Index.db says of each partition, in the order of Data.db, its key and where it begins (Cassandra
+// BigTableWriter.IndexWriter): nothing that the rows don't say. So the frame of a piece of Data.db holds
+// the entries of its partitions as well. The same stored bytes make two frames, each of which can be
+// read alone: one whose raw bytes are of Data.db, one whose raw bytes are of Index.db. They are
+//
+//	vint    position of the rows in the uncompressed Data.db
+//	vint    length of the rest
+//	vint    length of that as it is stored
+//	...     the rest, one zstd frame: see columns.Encoder.AppendIndexRest
+//	...     the piece of Data.db as with transform 2
+//
+// The rest is what the rows don't say: promoted indexes, entries of which the key is cut, whatever
+// is damaged. Who decodes both frames, one after the other, decodes the rows once.
+//
 // # What holds
 //
 // Nothing counts as compressed that did not come back: [Encoder] decodes every
 // frame and compares it before it hands it out, and [Decoder] hands out only
 // bytes whose hash is right (I6). What can't be made again from its rows is stored in
 // a way that can: a chunk is kept, rows are not split into columns, a piece stays as it
-// is. That costs space only.
+// is, and so does what is left of an Index.db. That costs space only.
 //
 // The level Fast leaves chunks as they are: a tenth of the CPU time of Balanced, and
 // frames of up to twice the size.

@@ -30,6 +30,8 @@ type Encoder struct {
 	columns columns.Encoder
 	rows    []byte
 	chunk   []byte // one made again
+	rest    []byte // of a part of Index.db: what the rows don't say
+	index   []byte // and that compressed, or the last Data of a part of Index.db alone
 	lz4     lz4.Encoder
 }
 
@@ -70,16 +72,19 @@ func (e *Encoder) SetLevel(level Level) error {
 // A frame that compression shrinks by 1/64 or less is stored as it is, and so is
 // one whose compressed form does not decode to raw again: this compressor
 // has corrupted silently before (restic #4523, #4677).
-func (e *Encoder) Encode(raw []byte) (Frame, error) {
+func (e *Encoder) Encode(raw []byte) (Frame, error) { return e.encode(raw, &e.packed) }
+
+// encode is Encode with a place for the Data.
+func (e *Encoder) encode(raw []byte, packed *[]byte) (Frame, error) {
 	plain, err := stored(raw)
 	if err != nil {
 		return Frame{}, err
 	}
 	// Room for bytes that don't compress: growing step by step would overshoot.
-	e.packed = slices.Grow(e.packed[:0], len(raw)+1024)
-	e.packed = e.compress(raw, e.packed)
+	*packed = slices.Grow((*packed)[:0], len(raw)+1024)
+	*packed = e.compress(raw, *packed)
 	f := plain
-	f.Codec, f.Data = Zstd, e.packed
+	f.Codec, f.Data = Zstd, *packed
 	if !small(f) {
 		return plain, nil
 	}

@@ -58,6 +58,8 @@ const (
 	None      Transform = 0 // the raw bytes as they are
 	Unchunked Transform = 1 // the rows in the chunks of a Data.db, without LZ4; with Zstd
 	Columns   Transform = 2 // and these split into columns; Stored, for columns compresses them itself
+	Indexed   Transform = 4 // columns, and what makes a part of Index.db of them; Stored
+	Index     Transform = 5 // that part, from the same stored bytes
 )
 
 // String names t for people.
@@ -69,6 +71,10 @@ func (t Transform) String() string {
 		return "unchunked"
 	case Columns:
 		return "columns"
+	case Indexed:
+		return "indexed"
+	case Index:
+		return "index"
 	}
 	return fmt.Sprintf("transform %d", uint8(t))
 }

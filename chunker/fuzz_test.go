@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/sstash/sstash/chunker"
@@ -126,6 +127,41 @@ func FuzzRows(f *testing.F) {
 			got, err := d.Decode(nil, fr)
 			if err != nil || !bytes.Equal(got, raw) || e.Mismatches != 0 {
 				t.Fatalf("%s: %v, %d mismatches", fr.Transform, err, e.Mismatches)
+			}
+		}
+	})
+}
+
+// FuzzDecodeIndex decodes whatever claims to be rows with a part of Index.db, as either of them, and either
+// of them first.
+func FuzzDecodeIndex(f *testing.F) {
+	table := goldenTable(f, "me")
+	e := newEncoder(f, chunker.Balanced)
+	e.OpenRows(table.pieces(len(table.ends))[0], table.rows, chunker.RowsState{})
+	rows, index := encodeIndexed(f, e, table.index)
+	f.Add(bytes.Clone(rows.Data), rows.Raw, index.Raw, true)
+	f.Add(bytes.Clone(rows.Data), rows.Raw, index.Raw, false)
+	d := chunker.NewDecoder()
+	f.Fuzz(func(t *testing.T, data []byte, raw, rawIndex uint32, indexFirst bool) {
+		frames := []chunker.Frame{
+			{Codec: chunker.Stored, Transform: chunker.Indexed, Raw: raw % (1 << 20), Data: data},
+			{Codec: chunker.Stored, Transform: chunker.Index, Raw: rawIndex % (1 << 20), Data: data},
+		}
+		if indexFirst {
+			slices.Reverse(frames)
+		}
+		for _, fr := range frames {
+			for range 2 { // the second time, it has the right hash
+				got, err := d.Decode(nil, fr)
+				if err == nil && (len(got) != int(fr.Raw) || chunker.Sum(got) != fr.Hash) {
+					t.Fatalf("%s: %d bytes with another hash", fr.Transform, len(got))
+				}
+				if err != nil && !errors.Is(err, chunker.ErrCorrupt) && !errors.Is(err, chunker.ErrUnsupported) {
+					t.Fatalf("%s: error is neither ErrCorrupt nor ErrUnsupported: %v", fr.Transform, err)
+				}
+				if fr.Hash, err = d.HashOf(fr); err != nil {
+					break
+				}
 			}
 		}
 	})

@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/chunker/columns"
 	"github.com/sstash/sstash/internal/cassandratest"
 )
 
 // Everything that a real node writes comes back: what it flushed, what it compacted, and its own tables.
-// What LZ4 compressed is split into columns, all of it.
+// What LZ4 compressed is split into columns, all of it, and makes Index.db again.
 func TestI6_RowsOfANode(t *testing.T) {
 	n := cassandratest.New(t, cassandratest.Options{Config: map[string]any{
 		"storage_compatibility_mode": compatible,
@@ -31,7 +32,8 @@ func TestI6_RowsOfANode(t *testing.T) {
 	writeTables(t, n, tables)
 	byTable := map[string]*tally{}
 	versions := map[string]int{}
-	e := newEncoder(t, chunker.Balanced)
+	indexes, longest := indexTally{}, uint64(0)
+	e, d := newEncoder(t, chunker.Balanced), chunker.NewDecoder()
 	for _, f := range readDataFiles(t, n.DataDirs...) {
 		name := tableOf(f.path)
 		if byTable[name] == nil {
@@ -42,6 +44,12 @@ func TestI6_RowsOfANode(t *testing.T) {
 			n.check(t, e, f.pieces(chunks), f.rows)
 		}
 		byTable[name].add(n)
+		if f.compressor == "LZ4Compressor" && len(f.index) > 0 && strings.HasPrefix(name, "k.") {
+			indexes.check(t, e, d, f, f.pieces(chunker.RowsSize/f.rows.Length))
+			if name == "k.wide" {
+				longest = max(longest, longestEntry(f.index))
+			}
+		}
 		if f.compressor == "LZ4Compressor" && (n.opened[chunker.None]+n.opened[chunker.Unchunked] > 0 || n.kept > 0) {
 			t.Errorf("%s: %s", f.path, n)
 		}
@@ -50,8 +58,26 @@ func TestI6_RowsOfANode(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(byTable)) {
 		t.Logf("%-34s %s", name, byTable[name])
 	}
+	t.Logf("Index.db: %s", indexes)
+	if indexes.made < indexes.files*9/10 || indexes.files < 150 { // counters hardly compress
+		t.Error("too few Index.db are made again")
+	}
+	if longest < 1000 {
+		t.Errorf("the longest entry for a wide partition has %d bytes", longest)
+	}
 	if versions["nb"] < len(tables) || versions["oa"] < len(tables) {
 		t.Errorf("versions %v", versions)
+	}
+}
+
+// longestEntry is the length of an index's longest entry: one with a promoted index, if keys are short.
+func longestEntry(index []byte) (longest uint64) {
+	for {
+		e, ok := columns.ParseIndexEntry(index)
+		if !ok {
+			return longest
+		}
+		longest, index = max(longest, e.Length), index[e.Length:]
 	}
 }
 

@@ -33,7 +33,7 @@ func words(r *rand.Rand, most int) string {
 
 // nodeTables are tables in which everything is that the grammar of rows knows.
 func nodeTables() []nodeTable {
-	list := []nodeTable{statics, deletions, widePartition, empties, collections, counters, vectors, dropped, times, ttls, userTypes, scalars, orders}
+	list := []nodeTable{statics, deletions, widePartition, empties, collections, counters, vectors, dropped, times, ttls, userTypes, scalars, orders, keys}
 	for _, n := range []int{1, 62, 63, 64, 65, 200} {
 		list = append(list, columnsTable(n))
 	}
@@ -233,4 +233,14 @@ var orders = nodeTable{name: "orders",
 	rows:   600,
 	write: func(r *rand.Rand, table string, i int) string {
 		return insert(table, "a, b, c, d, e, v", "%d, '%s', '%s', %d, %d, %d", r.IntN(5), words(r, 1), words(r, 2), r.IntN(1000)-500, int64(i)*1000, i)
+	}}
+
+// keys are of two columns, any number, and any length up to almost the longest that there can be.
+var keys = nodeTable{name: "keys", create: "(a int, b blob, v text, PRIMARY KEY ((a, b)))", rows: 100,
+	write: func(r *rand.Rand, table string, i int) string {
+		b := make([]byte, []int{0, 1, 16, 300, 60_000}[r.IntN(5)*min(i%10, 1)])
+		for k := range b {
+			b[k] = byte(r.Uint32() & 3)
+		}
+		return insert(table, "a, b, v", "%d, 0x%x, '%s'", int32(r.Uint32()), b, words(r, 5))
 	}}

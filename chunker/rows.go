@@ -29,6 +29,8 @@ type Piece struct {
 // Data.db. States are values.
 type RowsState struct {
 	class   lz4.Class // 0 until the first chunks have told
+	rows    int64     // bytes of them so far
+	index   bool      // the last piece can make a part of Index.db
 	kept    bool      // chunks are kept as they are: no class makes them
 	lost    bool      // rows are no longer split: the grammar broke
 	plain   Plain     // why
@@ -58,6 +60,10 @@ type PieceReport struct {
 	Damaged int // chunks that don't have their checksum: the file is damaged. With Fast nobody looks
 }
 
+// End is where the rows so far end in the uncompressed Data.db. ok tells whether the piece that was opened
+// last is one for EncodeIndexed: in columns, and not of rows that hardly compress. Those stay as they are, mostly.
+func (s RowsState) End() (position int64, ok bool) { return s.rows, s.index }
+
 const (
 	// RowsSize is how many bytes of rows the chunks of a piece should have at most.
 	RowsSize = 4 << 20
@@ -67,6 +73,7 @@ const (
 type piece struct {
 	Piece
 	chunks    chunks
+	position  int64     // of the rows, in the uncompressed Data.db
 	transform Transform // None: there are no rows to be had
 	damaged   int
 }
@@ -75,6 +82,7 @@ type piece struct {
 // be opened by another Encoder meanwhile. A level of Fast leaves them in their chunks.
 func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
 	e.piece = piece{Piece: p, chunks: chunks{count: len(p.Ends)}}
+	s.index = false
 	if e.level == Fast || s.kept {
 		s.kept = true
 		return s
@@ -92,7 +100,8 @@ func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
 		return s.lose(PlainClass)
 	}
 	c.class = s.class
-	e.piece.chunks, e.piece.transform = c, Unchunked
+	e.piece.chunks, e.piece.transform, e.piece.position = c, Unchunked, s.rows
+	s.rows += int64(len(e.rows))
 	if s.lost {
 		return s
 	}
@@ -104,6 +113,7 @@ func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
 		return s.lose(PlainGrammar)
 	}
 	e.piece.transform = Columns
+	s.index = len(p.Raw) < len(e.rows)-len(e.rows)/64
 	return s
 }
 
@@ -140,7 +150,10 @@ func damaged(p Piece, of Rows) (n int) {
 
 // EncodeRows makes the frame of the piece that was opened last, once. The rest is as with Encode.
 // Chunks that can't be made again from their rows are kept as they are.
-func (e *Encoder) EncodeRows() (Frame, error) {
+func (e *Encoder) EncodeRows() (Frame, error) { return e.encodeRows(nil) }
+
+// encodeRows is EncodeRows with an index part, which makes the frame Indexed.
+func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 	p := &e.piece
 	if p.transform == None {
 		return e.Encode(p.Raw)
@@ -150,10 +163,13 @@ func (e *Encoder) EncodeRows() (Frame, error) {
 		return Frame{}, err
 	}
 	e.packed = slices.Grow(e.packed[:0], len(p.Raw)+1024)
-	e.packed = p.chunks.appendTo(e.packed)
+	e.packed = p.chunks.appendTo(append(e.packed, index...))
 	head := len(e.packed)
 	f := plain
 	f.Transform = p.transform
+	if len(index) > 0 {
+		f.Transform = Indexed
+	}
 	if p.transform == Columns {
 		e.packed = e.columns.Append(e.packed)
 	} else {
@@ -167,7 +183,7 @@ func (e *Encoder) EncodeRows() (Frame, error) {
 		return f, nil
 	}
 	kept := e.keep()
-	f.Data = slices.Concat(p.chunks.appendTo(nil), e.packed[head:], kept)
+	f.Data = slices.Concat(p.chunks.appendTo(slices.Clone(index)), e.packed[head:], kept)
 	if small(f) {
 		if e.comesBack(p.Raw, f) {
 			return f, nil

@@ -55,16 +55,24 @@ type coding struct {
 	frame   chunker.Frame
 	report  chunker.PieceReport // of chunks
 	err     error
+
+	// Of a Data.db: the part of Index.db that belongs to the piece, and its frame; empty if there is none.
+	index      *part
+	rawIndex   []byte
+	indexFrame chunker.Frame
 }
 
 // plain makes a frame of any bytes.
-func (w *coding) plain() (chunker.Frame, error) { return w.encoder.Encode(w.raw) }
+func (w *coding) plain() (err error) {
+	w.frame, err = w.encoder.Encode(w.raw)
+	return err
+}
 
-// rows makes a frame of the chunks that the encoder has opened.
-func (w *coding) rows() (chunker.Frame, error) {
-	f, err := w.encoder.EncodeRows()
+// rows makes frames of the chunks that the encoder has opened, and of what of Index.db goes with them.
+func (w *coding) rows() (err error) {
+	w.frame, w.indexFrame, err = w.encoder.EncodeIndexed(w.rawIndex)
 	w.report = w.encoder.Report()
-	return f, err
+	return err
 }
 
 // encode calls read, which hands out pieces in order, and calls take with them once they have frames, of
@@ -111,15 +119,15 @@ type reader struct {
 	out    chan *coding // has room for all that there can be
 }
 
-// next reads the next n bytes of in, less only at its end, and waits for an encoder. It answers io.EOF
+// next reads the next n bytes of p, less only at its end, and waits for an encoder. It answers io.EOF
 // when there is nothing left.
-func (r *reader) next(p *part, in io.Reader, n int) (*coding, error) {
+func (r *reader) next(p *part, n int) (*coding, error) {
 	if err := r.coders.throttle.wait(r.ctx); err != nil {
 		return nil, err
 	}
 	raw := <-r.coders.raw
 	raw = slices.Grow(raw[:0], n)[:n]
-	n, err := io.ReadFull(in, raw)
+	n, err := io.ReadFull(p.in, raw)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = nil
 	}
@@ -127,16 +135,21 @@ func (r *reader) next(p *part, in io.Reader, n int) (*coding, error) {
 		r.coders.raw <- raw
 		return nil, err
 	}
-	p.size += int64(n)
-	p.hasher.Write(raw[:n])
+	p.count(raw[:n])
 	return &coding{part: p, raw: raw[:n], encoder: <-r.coders.free, done: make(chan struct{})}, nil
 }
 
-// start lets encode, which uses w's encoder, make w's frame.
-func (r *reader) start(w *coding, encode func() (chunker.Frame, error)) {
+// count adds bytes that were read.
+func (p *part) count(b []byte) {
+	p.size += int64(len(b))
+	p.hasher.Write(b)
+}
+
+// start lets encode, which uses w's encoder, make w's frames.
+func (r *reader) start(w *coding, encode func() error) {
 	r.out <- w
 	go func() {
 		defer close(w.done)
-		w.frame, w.err = encode()
+		w.err = encode()
 	}()
 }

@@ -14,9 +14,9 @@ import (
 // pieces hands out content in pieces of many sizes, then err.
 func pieces(content []byte, err error) func(*reader) error {
 	return func(r *reader) error {
-		p, in := &part{hasher: chunker.NewHasher()}, bytes.NewReader(content)
+		p := &part{hasher: chunker.NewHasher(), in: bytes.NewReader(content)}
 		for i := 1; ; i++ {
-			w, nextErr := r.next(p, in, i%7*100_000+1)
+			w, nextErr := r.next(p, i%7*100_000+1)
 			if errors.Is(nextErr, io.EOF) {
 				return err
 			}

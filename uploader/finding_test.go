@@ -81,7 +81,7 @@ func TestI10_DamagedFiles(t *testing.T) {
 			n.wantStored(set)
 			got, isOdd := odd[set.Stem]
 			switch {
-			case i%2 == 1 && (isOdd || n.transforms(set)[chunker.Columns] == 0):
+			case i%2 == 1 && (isOdd || n.transforms(set, sstable.Data)[chunker.Indexed] == 0):
 				t.Errorf("beside %q: found %q of a set that is whole", found, got)
 			case i%2 == 0 && found != "" && got != found:
 				t.Errorf("way %d: found %q, want %q", i/2, got, found)

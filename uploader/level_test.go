@@ -58,19 +58,19 @@ func TestLevelOfEachFile(t *testing.T) {
 	if _, err := n.Store(context.Background(), f); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []chunker.Transform{chunker.None, chunker.None, chunker.Columns, chunker.None, chunker.Columns, chunker.Columns} {
+	for i, want := range []chunker.Transform{chunker.None, chunker.None, chunker.Indexed, chunker.None, chunker.Indexed, chunker.Indexed} {
 		n.wantStored(sets[i])
-		if got := n.transforms(sets[i]); len(got) != 1 || got[want] == 0 {
+		if got := n.transforms(sets[i], sstable.Data); len(got) != 1 || got[want] == 0 {
 			t.Errorf("%s of set %d has frames %v, want only %s", sets[i].Table.Name, i, got, want)
 		}
 	}
 }
 
-// transforms counts the frames of the set's Data.db by what was done to them.
-func (n *node) transforms(set sstable.SSTable) map[chunker.Transform]int {
+// transforms counts the frames of a component of set by what was done to them.
+func (n *node) transforms(set sstable.SSTable, component string) map[chunker.Transform]int {
 	n.t.Helper()
 	st, ok := n.History.State().Match(set)
-	c, has := st.Component(sstable.Data)
+	c, has := st.Component(component)
 	if !ok || !has {
 		n.t.Fatalf("%s is not stored", set.Stem)
 	}

@@ -30,8 +30,12 @@ func (b *batch) newPackSet(buffer []byte) *packSet {
 	return &packSet{b: b, id: id, writer: pack.NewWriter(id, 0, buffer)}
 }
 
-// add puts a frame into the open pack, after sending that when it is full.
+// add puts a frame into the open pack, after sending that when it is full. One of Transform Index comes
+// after the frame whose Data it shares.
 func (p *packSet) add(f chunker.Frame) (pack.FrameRef, error) {
+	if f.Transform == chunker.Index {
+		return p.writer.AddShared(f), nil
+	}
 	if p.writer.Size() > 0 && p.writer.Size()+len(f.Data) > packTarget {
 		if err := p.send(); err != nil {
 			return pack.FrameRef{}, err

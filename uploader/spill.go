@@ -18,27 +18,43 @@ type spill struct {
 	source *source
 	label  string
 	level  chunker.Level
-	held   int
 	parts  []part
+	held   []heldFrame
+	bytes  int // of held
 	own    *packSet
 
 	plain           chunker.Plain // why rows are not in columns
 	chunks, damaged int           // of Data.db
 }
 
-// part is one component on its way: the frames held back, or the places of those sent.
+// part is one component on its way.
 type part struct {
 	file      *file
-	component int // index into the SSTable's components
+	in        io.Reader // what is left of it
+	component int       // index into the SSTable's components
 	hasher    *chunker.Hasher
 	size      int64 // that was read
-	frames    []chunker.Frame
 	refs      []pack.FrameRef
+}
+
+type heldFrame struct {
+	part  *part
+	frame chunker.Frame
 }
 
 // expect makes component index one that is read from f.
 func (s *spill) expect(f *file, index int) {
-	s.parts = append(s.parts, part{file: f, component: index, hasher: chunker.NewHasher()})
+	s.parts = append(s.parts, part{file: f, in: f, component: index, hasher: chunker.NewHasher()})
+}
+
+// part is that of a component, nil when that isn't read.
+func (s *spill) part(component string) *part {
+	for i := range s.parts {
+		if s.parts[i].file.Component == component {
+			return &s.parts[i]
+		}
+	}
+	return nil
 }
 
 // store reads all parts to their ends.
@@ -57,7 +73,7 @@ func (s *spill) read(r *reader) error {
 				return err
 			}
 		}
-		if err := s.bytes(r, p); err != nil {
+		if err := s.rest(r, p); err != nil {
 			return err
 		}
 		if err := p.file.unchanged(p.size); err != nil {
@@ -67,10 +83,10 @@ func (s *spill) read(r *reader) error {
 	return nil
 }
 
-// bytes makes pieces of what is left of p.
-func (s *spill) bytes(r *reader, p *part) error {
+// rest makes pieces of what is left of p.
+func (s *spill) rest(r *reader, p *part) error {
 	for {
-		w, err := r.next(p, p.file, chunker.FrameSize)
+		w, err := r.next(p, chunker.FrameSize)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -97,6 +113,7 @@ func (s *spill) data(r *reader, p *part) error {
 
 // rows makes pieces of whole chunks, and tells why they are not in columns from somewhere on.
 func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) {
+	index := s.index()
 	var state chunker.RowsState
 	for {
 		ends, err := list.piece()
@@ -107,7 +124,7 @@ func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) 
 			return chunker.PlainChunk, nil
 		}
 		n := ends[len(ends)-1]
-		w, err := r.next(p, p.file, n)
+		w, err := r.next(p, n)
 		if errors.Is(err, io.EOF) {
 			return chunker.PlainChunk, nil
 		}
@@ -119,46 +136,59 @@ func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) 
 			return chunker.PlainChunk, nil
 		}
 		state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
+		if end, ok := state.End(); ok {
+			index.give(w, end)
+		}
 		r.start(w, w.rows)
 	}
 }
 
 func (s *spill) frame(w *coding) error {
-	p, f := w.part, w.frame
 	s.chunks += w.report.Chunks
 	s.damaged += w.report.Damaged
+	if err := s.take(w.part, w.frame); err != nil || len(w.rawIndex) == 0 {
+		return err
+	}
+	return s.take(w.index, w.indexFrame)
+}
+
+// take takes the next frame of p.
+func (s *spill) take(p *part, f chunker.Frame) error {
 	s.batch.result.NewBytes += int64(f.Raw)
 	s.batch.u.progress.read(int64(f.Raw))
 	if s.own != nil {
-		ref, err := s.own.add(f)
-		p.refs = append(p.refs, ref)
-		return err
+		return p.add(s.own, f)
 	}
-	f.Data = bytes.Clone(f.Data) // the encoder's
-	p.frames = append(p.frames, f)
-	if s.held += len(f.Data); s.held < ownSet {
+	if f.Transform == chunker.Index {
+		f.Data = s.held[len(s.held)-1].frame.Data
+	} else {
+		f.Data = bytes.Clone(f.Data) // the encoder's
+		s.bytes += len(f.Data)
+	}
+	s.held = append(s.held, heldFrame{p, f})
+	if s.bytes < ownSet {
 		return nil
 	}
 	s.own = s.batch.newPackSet(s.batch.u.buffers.get())
-	for i := range s.parts {
-		if err := s.parts[i].release(s.own); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.release(s.own)
 }
 
 // release moves the frames that were held back into set.
-func (p *part) release(set *packSet) error {
-	for _, f := range p.frames {
-		ref, err := set.add(f)
-		if err != nil {
+func (s *spill) release(set *packSet) error {
+	for _, h := range s.held {
+		if err := h.part.add(set, h.frame); err != nil {
 			return err
 		}
-		p.refs = append(p.refs, ref)
 	}
-	p.frames = nil
+	s.held = nil
 	return nil
+}
+
+// add puts the next frame of p into set.
+func (p *part) add(set *packSet, f chunker.Frame) error {
+	ref, err := set.add(f)
+	p.refs = append(p.refs, ref)
+	return err
 }
 
 // finish gives every component that was read its hash and its place.
@@ -170,11 +200,11 @@ func (s *spill) finish(components []manifest.Component) error {
 	if set == nil {
 		set = s.batch.bundled()
 	}
+	if err := s.release(set); err != nil {
+		return err
+	}
 	for i := range s.parts {
 		p := &s.parts[i]
-		if err := p.release(set); err != nil {
-			return err
-		}
 		c := &components[p.component]
 		c.Hash, c.Size = p.hasher.Sum(), p.size
 		set.list(c, s.label+"-"+p.file.Component, p.refs)

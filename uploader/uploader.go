@@ -8,6 +8,9 @@
 // bundle of their manifest, so that a commit of many small flushes is two PUTs. What is durable
 // already is referenced, not read again; a bundle of which less than half is still wanted is not
 // referenced, so that old bundles don't stay alive for a few files.
+//
+// Index.db is read beside Data.db, for the rows of a Data.db make most Index.db again: see package
+// chunker.
 package uploader
 
 import (

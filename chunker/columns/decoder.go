@@ -15,6 +15,7 @@ type Decoder struct {
 	signature []byte // of the walker's schema
 	head      []byte
 	tail      []byte
+	origin    int // where the rows began in the slice that was extended last
 }
 
 // NewDecoder returns a Decoder.
@@ -55,6 +56,7 @@ func (d *Decoder) decode(dst, stored []byte, raw int) []byte {
 	w := d.walker
 	w.start(first)
 	dst = slices.Grow(dst, raw+maxSizes)
+	d.origin = len(dst)
 	w.out = append(dst, head...)
 	w.limit = len(dst) + raw - len(tail)
 	for len(w.out) < w.limit && w.err == nil {

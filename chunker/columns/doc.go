@@ -64,6 +64,9 @@
 // the bytes between head and tail are complete. The size of a row or marker is not
 // stored, for the walk finds it.
 //
+// The walk passes every key that is not cut, and so [Decoder.AppendIndex] makes the Index.db of these
+// partitions from what [Encoder.AppendIndexRest] kept of it; that is no part of the frame.
+//
 // These numbers are read for ever: none changes its meaning. Another layout has another
 // first byte.
 package columns

@@ -256,7 +256,7 @@ func (w *walker) begin(s State) {
 
 // start goes to where s is.
 func (w *walker) start(s State) {
-	w.err, w.place, w.previous = nil, s.place, s.previous
+	w.err, w.place, w.previous, w.starts = nil, s.place, s.previous, w.starts[:0]
 	w.in, w.pos, w.end, w.header = nil, 0, 0, 2
 	w.clusteringTime, w.rowTime = w.schema.minTimestamp, w.schema.minTimestamp
 }

@@ -23,6 +23,7 @@ type table struct {
 	steady          bool // nothing but inserts of whole rows, one after the other
 	clock           uint64
 	out             []byte
+	starts          []int // of partitions
 }
 
 func be(n int, v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v)[8-n:] }
@@ -148,6 +149,7 @@ func (t *table) data(size int) []byte {
 
 func (t *table) partition() {
 	start := len(t.out)
+	t.starts = append(t.starts, start)
 	key := t.noise([]int{4, 16, 1 + t.IntN(40), 3000}[t.IntN(4)])
 	if t.steady {
 		key = t.noise(16)

@@ -65,7 +65,9 @@ func (w *walker) item() {
 	from := w.place
 	switch from {
 	case atPartition:
-		w.partition()
+		if w.partition(); w.err == nil {
+			w.starts = append(w.starts, start)
+		}
 	case atStatic:
 		w.staticRow()
 	case atRow:

@@ -32,6 +32,7 @@ type walker struct {
 	// Where the walk is.
 	place    place
 	previous uint64 // what the next item has for the size of the previous one
+	starts   []int  // of the partitions so far, where offset was
 
 	// What others are likely to be near to, in microseconds since 1970.
 	clusteringTime uint64

@@ -8,7 +8,7 @@
 // random bits drawn before anything is written: a reference is known at once, a
 // name never comes back (I1), and names spread over a bucket's key space.
 //
-// # Pack, version 1
+// # Pack, versions 1 and 2
 //
 // All integers of fixed width are little-endian. A uvarint is base-128, low
 // bits first, in its shortest form (encoding/binary). CRC32C is CRC-32 with the
@@ -29,14 +29,14 @@
 // Header:
 //
 //	 0  8 B  magic       89 53 53 54 50 41 43 4b ("\x89SSTPACK")
-//	 8  u8   version     1. A reader refuses a higher one.
+//	 8  u8   version     1, or 2 if frames share their bytes. A reader refuses a higher one.
 //	 9  u8   suite       how the rest is sealed: 0 = not at all, the only one known. A
 //	                     reader refuses others. (Set, number, offset) names a frame once
 //	                     and for ever, so a suite can derive keys and nonces from it.
-//	10  2 B  reserved    0 in version 1; a reader ignores it
+//	10  2 B  reserved    0; a reader ignores it
 //	12  u32  number      of this pack in its set
 //	16 16 B  set         the set's id
-//	32 28 B  reserved    0 in version 1; a reader ignores it
+//	32 28 B  reserved    0; a reader ignores it
 //	60  u32  CRC32C      of bytes 0 to 59. Header and trailer keep their place and size
 //	                     in every version and suite.
 //
@@ -54,7 +54,9 @@
 // A label says to a human what a list was, such as
 // "shop/orders-5a1c…/nb-1-big-Data.db". Nothing but salvage without manifests
 // reads it. The frames lie back to back from the header's end, the frame lists
-// from there to the footer: no gap, no overlap.
+// from there to the footer: no gap, no overlap. But in version 2, two frames that
+// follow each other in the footer may have the very same place: their transforms
+// make two things of the same stored bytes.
 //
 // Trailer:
 //

@@ -11,7 +11,8 @@ import (
 const (
 	magic    = "\x89SSTPACK"
 	endMark  = "PACKEND\n"
-	version  = 1
+	version1 = 1
+	version2 = 2 // frames may share their stored bytes
 	unsealed = 0 // the only suite
 
 	headerSize  = 64
@@ -23,7 +24,7 @@ const (
 )
 
 // appendHeader begins an object.
-func appendHeader(object []byte, set SetID, number uint32) []byte {
+func appendHeader(object []byte, version byte, set SetID, number uint32) []byte {
 	h := make([]byte, headerSize)
 	copy(h, magic)
 	h[8], h[9] = version, unsealed
@@ -40,7 +41,7 @@ func parseHeader(h []byte) (set SetID, number uint32, err error) {
 		err = fmt.Errorf("%w: does not begin like a pack", chunker.ErrCorrupt)
 	case crc32c(h[:60]) != binary.LittleEndian.Uint32(h[60:]):
 		err = fmt.Errorf("%w: checksum of the header differs", chunker.ErrCorrupt)
-	case h[8] != version:
+	case h[8] != version1 && h[8] != version2:
 		err = fmt.Errorf("version %d: %w", h[8], chunker.ErrUnsupported)
 	case h[9] != unsealed:
 		err = fmt.Errorf("sealed with suite %d: %w", h[9], chunker.ErrUnsupported)

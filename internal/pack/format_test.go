@@ -96,7 +96,8 @@ func TestOpenJudgesWhatChecksumsDont(t *testing.T) {
 		h[at-8] = byte(v)
 		return assemble(h, body, join(frames, lists))
 	}
-	f("next version", unsupported, "version 2: needs a newer sstash", header(8, 2))
+	f("version 2", nil, "", header(8, 2))
+	f("next version", unsupported, "version 3: needs a newer sstash", header(8, 3))
 	f("sealed", unsupported, "sealed with suite 1: needs a newer sstash", header(9, 1))
 	f("reserved bytes in use", nil, "", header(10, 1))
 	f("more reserved bytes in use", nil, "", header(59, 1))
@@ -148,6 +149,85 @@ func TestOpenJudgesWhatChecksumsDont(t *testing.T) {
 	f("list of a frame elsewhere", corrupt, "does not exist", naming(0x82, 2, 65, 3, 3, 9, 9))
 	f("list of a frame of another length", corrupt, "does not exist", naming(0x82, 2, 64, 3, 4, 9, 9))
 	f("list of a frame of another codec", corrupt, "does not exist", naming(0x82, 2, 64, 3, 3, 1, 9))
+}
+
+// Since version 2, two frames may have the same place.
+func TestOpenOfSharedFrames(t *testing.T) {
+	frame := func(place string, transform int) []byte {
+		return join(0x82, 2, place, 3, 9, transform, make([]byte, 32)) // of pack 258
+	}
+	f := func(name string, version int, want bool, listed []byte, all ...[]byte) {
+		t.Helper()
+		header := goodHeader()
+		header[0] = byte(version)
+		frames := withCRC(join(1, len(all), bytes.Join(all, nil)))
+		list := withCRC(join(1, 1, listed))
+		object := assemble(header, join("abcdef", list), join(0x81, binary.AppendUvarint(nil, uint64(len(frames))), frames, 0x82, 6, 1, 70, len(list), 2, "ks"))
+		p, err := Open(object)
+		if !want {
+			if !errors.Is(err, chunker.ErrCorrupt) {
+				t.Errorf("%s: %v, want ErrCorrupt", name, err)
+			}
+			return
+		}
+		if err != nil || len(p.Frames) != len(all) {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		for _, ref := range p.Frames {
+			if frame, err := p.Frame(ref); err != nil || frame.Transform != ref.Transform || len(frame.Data) != 3 {
+				t.Errorf("%s: frame %+v: %v", name, ref, err)
+			}
+		}
+	}
+	const abc, def, half = "\x40\x03", "\x43\x03", "\x42\x03"
+	f("two, the first listed", 2, true, frame(abc, 4), frame(abc, 4), frame(abc, 5), frame(def, 0))
+	f("two, the second listed", 2, true, frame(abc, 5), frame(abc, 4), frame(abc, 5), frame(def, 0))
+	f("two at the end", 2, true, frame(def, 5), frame(abc, 0), frame(def, 4), frame(def, 5))
+	f("twice two", 2, true, frame(def, 4), frame(abc, 4), frame(abc, 5), frame(def, 4), frame(def, 5))
+	f("a third listed", 2, false, frame(abc, 6), frame(abc, 4), frame(abc, 5), frame(def, 0))
+	f("one of another place listed", 2, false, frame(def, 5), frame(abc, 4), frame(abc, 5), frame(def, 0))
+	f("three", 2, false, frame(abc, 5), frame(abc, 4), frame(abc, 5), frame(abc, 6), frame(def, 0))
+	f("two that overlap", 2, false, frame(abc, 4), frame(abc, 4), frame(half, 5), frame(def, 0))
+	f("two, and a gap", 2, false, frame(abc, 4), frame(abc, 4), frame(abc, 5))
+	f("version 1", 1, false, frame(abc, 4), frame(abc, 4), frame(abc, 5), frame(def, 0))
+}
+
+// A pack is of version 2 only if it must be, and AddShared takes only what is there already.
+func TestAddShared(t *testing.T) {
+	frame := func(data string, transform chunker.Transform) chunker.Frame {
+		return chunker.Frame{Transform: transform, Raw: 1, Data: []byte(data)}
+	}
+	f := func(name string, ok bool, add func(w *Writer)) {
+		t.Helper()
+		w := NewWriter(SetID{}, 0, nil)
+		add(w)
+		object, _, err := w.Finish()
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		if ok && object[8] != version2 {
+			t.Errorf("%s: version %d", name, object[8])
+		}
+	}
+	f("as drawn", true, func(w *Writer) {
+		w.Add(frame("before", 0))
+		a, b := w.Add(frame("both", 4)), w.AddShared(frame("both", 5))
+		if !b.SharesWith(a) || a.Transform != 4 || b.Transform != 5 {
+			t.Errorf("%+v and %+v", a, b)
+		}
+		w.Add(frame("behind", 0))
+		w.AddList("a", []FrameRef{a})
+		w.AddList("b", []FrameRef{b})
+	})
+	f("nothing before it", false, func(w *Writer) { w.AddShared(frame("both", 5)) })
+	f("another one before it", false, func(w *Writer) { w.Add(frame("bath", 4)); w.AddShared(frame("both", 5)) })
+	f("a longer one before it", false, func(w *Writer) { w.Add(frame("both.", 4)); w.AddShared(frame("both", 5)) })
+	f("a third", false, func(w *Writer) {
+		w.Add(frame("both", 4))
+		w.AddShared(frame("both", 5))
+		w.AddShared(frame("both", 6))
+	})
 }
 
 func TestParseListJudgesWhatChecksumsDont(t *testing.T) {

@@ -73,14 +73,18 @@ func (p *Pack) open() (err error) {
 }
 
 // readFrames sets p.Frames, which must fill the object from its header to an end
-// not beyond limit, and returns that end.
+// not beyond limit, and returns that end. Since version 2, two may share their bytes.
 func (p *Pack) readFrames(payload []byte, limit int) (end int, err error) {
 	p.Frames, err = parseList(payload)
 	if err != nil {
 		return 0, err
 	}
 	end = headerSize
-	for _, f := range p.Frames {
+	for i, f := range p.Frames {
+		if shared := i > 0 && f.SharesWith(p.Frames[i-1]); shared && p.object[8] >= version2 &&
+			(i < 2 || !f.SharesWith(p.Frames[i-2])) {
+			continue
+		}
 		if f.Pack != p.Number || int(f.Off) != end || uint64(f.Len) > uint64(limit-end) {
 			return 0, fmt.Errorf("%w: %d bytes at %d of pack %d, want at most %d at %d of pack %d",
 				chunker.ErrCorrupt, f.Len, f.Off, f.Pack, limit-end, end, p.Number)
@@ -127,7 +131,8 @@ func (p *Pack) lacks(f FrameRef) bool {
 		return f.Pack > p.Number
 	}
 	i, found := slices.BinarySearchFunc(p.Frames, f, func(a, b FrameRef) int { return cmp.Compare(a.Off, b.Off) })
-	return !found || p.Frames[i] != f
+	second := i + 1
+	return !found || p.Frames[i] != f && (second == len(p.Frames) || p.Frames[second] != f)
 }
 
 // Frame returns the frame that f, one of p.Frames or a copy from a list, refers

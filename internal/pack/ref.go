@@ -86,6 +86,11 @@ func (r FrameRef) Frame(stored []byte) (chunker.Frame, error) {
 	return chunker.Frame{Codec: r.Codec, Transform: r.Transform, Raw: r.Raw, Hash: r.Hash, Data: stored}, nil
 }
 
+// SharesWith tells whether r and o have the same stored bytes, in packs of the same set.
+func (r FrameRef) SharesWith(o FrameRef) bool {
+	return r.Pack == o.Pack && r.Off == o.Off && r.Len == o.Len
+}
+
 // ListRef says where a component's frame list is within its set. Whoever holds
 // one knows the set.
 type ListRef struct {

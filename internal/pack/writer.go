@@ -27,6 +27,7 @@ type Writer struct {
 	sums   []uint32 // CRC32C of each frame's stored bytes as they were given
 	lists  []byte   // frame lists, back to back
 	index  []List   // offsets are within lists, until Finish
+	shared bool     // there are frames with the same stored bytes
 	err    error
 }
 
@@ -34,7 +35,7 @@ type Writer struct {
 // grows when it is too short: a caller that fills one pack after the other gives
 // back the last object once it has no more use for it, or nil.
 func NewWriter(set SetID, number uint32, buf []byte) *Writer {
-	return &Writer{set: set, number: number, object: appendHeader(buf[:0], set, number)}
+	return &Writer{set: set, number: number, object: appendHeader(buf[:0], version1, set, number)}
 }
 
 // Add copies a frame into the pack and says where it is.
@@ -45,13 +46,33 @@ func (w *Writer) Add(f chunker.Frame) FrameRef {
 	if !w.hasRoom(len(f.Data)) {
 		return FrameRef{}
 	}
+	off := len(w.object)
+	w.object = append(w.object, f.Data...)
+	return w.frame(f, uint32(off), crc32c(f.Data))
+}
+
+// AddShared adds a second frame in the same stored bytes, those of the one added last.
+func (w *Writer) AddShared(f chunker.Frame) FrameRef {
+	sum := crc32c(f.Data)
+	if n := len(w.frames); n == 0 || int(w.frames[n-1].Len) != len(f.Data) || w.sums[n-1] != sum ||
+		n > 1 && w.frames[n-1].SharesWith(w.frames[n-2]) {
+		w.fail(errors.New("add frame: not the stored bytes of the one before"))
+	}
+	if w.err != nil {
+		return FrameRef{}
+	}
+	w.shared = true
+	return w.frame(f, w.frames[len(w.frames)-1].Off, sum)
+}
+
+// frame notes that f is at off.
+func (w *Writer) frame(f chunker.Frame, off, sum uint32) FrameRef {
 	ref := FrameRef{
-		Pack: w.number, Off: uint32(len(w.object)), Len: uint32(len(f.Data)),
+		Pack: w.number, Off: off, Len: uint32(len(f.Data)),
 		Raw: f.Raw, Codec: f.Codec, Transform: f.Transform, Hash: f.Hash,
 	}
-	w.object = append(w.object, f.Data...)
 	w.frames = append(w.frames, ref)
-	w.sums = append(w.sums, crc32c(f.Data))
+	w.sums = append(w.sums, sum)
 	return ref
 }
 
@@ -95,6 +116,9 @@ func (w *Writer) Finish() (object []byte, lists []ListRef, err error) {
 }
 
 func (w *Writer) finish() error {
+	if w.shared {
+		appendHeader(w.object[:0], version2, w.set, w.number) // in the place of the first one
+	}
 	for i := range w.index {
 		w.index[i].Ref.Off += uint32(len(w.object))
 	}

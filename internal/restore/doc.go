@@ -16,7 +16,8 @@
 //
 //  1. Its frame list is fetched and must add up to the file's size.
 //  2. Its frames are fetched, neighbours in one GET of at most 4 MiB, several GETs at a time. Each is
-//     verified against its hash, the whole file against its own.
+//     verified against its hash, the whole file against its own. An Index.db that is in the frames of
+//     its Data.db comes with them.
 //  3. It is written under a temporary name in the directory it is for, synced, and only then renamed.
 //
 // What a GET returned wrong is fetched once more, since clients pass on what the network damaged.

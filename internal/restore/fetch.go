@@ -125,8 +125,8 @@ func (f *fetcher) produce(ctx context.Context, targets []*target, start func(req
 		if err != nil {
 			return err
 		}
-		for _, t := range w {
-			if err := p.file(t, lists[t]); err != nil {
+		for _, u := range units(w) {
+			if err := p.unit(u, lists[u.file], lists[u.index]); err != nil {
 				return err
 			}
 		}
@@ -140,24 +140,66 @@ type producer struct {
 	next  request
 }
 
-func (p *producer) file(t *target, l frameList) error {
-	if t.Size == 0 || l.err != nil {
-		if err := p.flush(); err != nil {
+// unit adds the frames of a file, each with that of the index in the same stored bytes: so these are
+// fetched, and their rows decoded, once. What is left of the index comes last.
+func (p *producer) unit(u unit, l, ofIndex frameList) error {
+	if err := p.empty(u.file, l); err != nil {
+		return err
+	}
+	index := pieces(u.index, ofIndex)
+	for _, c := range pieces(u.file, l) {
+		if err := p.add(c); err != nil {
 			return err
 		}
-		return p.start(request{}, []parcel{{target: t, first: true, last: true, object: l.object, err: l.err}})
+		for len(index) > 0 && index[0].frame.SharesWith(c.frame) {
+			if err := p.add(index[0]); err != nil {
+				return err
+			}
+			index = index[1:]
+		}
 	}
+	for _, c := range index {
+		if err := p.add(c); err != nil {
+			return err
+		}
+	}
+	if u.index == nil {
+		return nil
+	}
+	return p.empty(u.index, ofIndex)
+}
+
+// empty tells of a file without frames, or without a list of them.
+func (p *producer) empty(t *target, l frameList) error {
+	if t.Size > 0 && l.err == nil {
+		return nil
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	return p.start(request{}, []parcel{{target: t, first: true, last: true, object: l.object, err: l.err}})
+}
+
+// pieces are the frames of t, if there is a list of them.
+func pieces(t *target, l frameList) []piece {
+	if l.err != nil {
+		return nil
+	}
+	pieces := make([]piece, len(l.frames))
 	for i, frame := range l.frames {
-		c := piece{target: t, frame: frame, first: i == 0, last: i == len(l.frames)-1}
-		if t.lost.Load() || p.next.add(c) {
-			continue
-		}
-		if err := p.flush(); err != nil {
-			return err
-		}
-		p.next.add(c)
+		pieces[i] = piece{target: t, frame: frame, first: i == 0, last: i == len(l.frames)-1}
 	}
-	return nil
+	return pieces
+}
+
+// add puts c into the next request, after starting that when there is no room for c.
+func (p *producer) add(c piece) error {
+	if c.target.lost.Load() || p.next.add(c) {
+		return nil
+	}
+	err := p.flush()
+	p.next.add(c)
+	return err
 }
 
 func (p *producer) flush() error {

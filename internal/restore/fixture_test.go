@@ -50,7 +50,7 @@ func openFixture(t *testing.T, variant string) *fixture {
 	}
 	n := &backup.Node{
 		DataDirs: dirs, Judge: &watcher.Judge{Patience: time.Minute}, Now: time.Now,
-		Uploader: &uploader.Uploader{Bucket: f.reader.Bucket, Prefix: prefix, History: w, Level: chunker.Fast, Now: time.Now},
+		Uploader: &uploader.Uploader{Bucket: f.reader.Bucket, Prefix: prefix, History: w, Level: chunker.Balanced, Now: time.Now},
 	}
 	if r, err := n.Pass(t.Context()); err != nil || r.Err() != nil || !r.Complete() {
 		t.Fatal(err, r.Err(), r.Open())

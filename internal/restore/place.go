@@ -30,7 +30,7 @@ const finishing = 8
 type Owner struct{ UID, GID int }
 
 // placer writes files below a directory, complete or not at all (I6). Parcels come from one
-// goroutine, in order.
+// goroutine, those of a file in order.
 type placer struct {
 	root    *os.Root
 	journal *journal
@@ -40,13 +40,13 @@ type placer struct {
 	done    func(t *target, bytes int64) // were written
 
 	finish *errgroup.Group
-	open   *placing
-	files  int // begun so far: numbers the temporary names
+	open   map[*target]*placing // an SSTable's Index.db may come with its Data.db
+	files  int                  // begun so far: numbers the temporary names
 	mu     sync.Mutex
 	dirs   map[string]bool // with a new file in them
 }
 
-// placing is the file that is being written.
+// placing is a file that is being written.
 type placing struct {
 	target *target
 	file   *os.File
@@ -61,17 +61,17 @@ func (p *placer) take(c parcel) error {
 			return err
 		}
 	}
-	w := p.open
+	w := p.open[c.target]
 	if w == nil {
 		return nil // of a file that was given up
 	}
 	if c.err != nil {
-		p.abandon(c.object, c.err)
+		p.abandon(w, c.object, c.err)
 		return nil
 	}
 	w.hash.Write(c.data)
 	if _, err := w.file.Write(c.data); err != nil {
-		p.abandon("", nil)
+		p.abandon(w, "", nil)
 		return placeError("write", w.target.path, err)
 	}
 	p.done(w.target, int64(len(c.data)))
@@ -79,10 +79,10 @@ func (p *placer) take(c parcel) error {
 		return nil
 	}
 	if got := w.hash.Sum(); got != w.target.Hash {
-		p.abandon(c.object, fmt.Errorf("%w: the file's hash is %s, want %s", chunker.ErrCorrupt, got, w.target.Hash))
+		p.abandon(w, c.object, fmt.Errorf("%w: the file's hash is %s, want %s", chunker.ErrCorrupt, got, w.target.Hash))
 		return nil
 	}
-	p.open = nil
+	delete(p.open, w.target)
 	p.finish.Go(func() error { return p.complete(w) })
 	return nil
 }
@@ -95,17 +95,13 @@ func (p *placer) begin(t *target) error {
 	if w.file, err = p.root.OpenFile(w.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, p.mode); err != nil {
 		return placeError("create", t.path, err)
 	}
-	p.open = w
+	p.open[t] = w
 	return nil
 }
 
-// abandon gives up the open file, because of damage unless that is nil.
-func (p *placer) abandon(object string, damage error) {
-	w := p.open
-	p.open = nil
-	if w == nil {
-		return
-	}
+// abandon gives up an open file, because of damage unless that is nil.
+func (p *placer) abandon(w *placing, object string, damage error) {
+	delete(p.open, w.target)
 	w.file.Close()
 	_ = p.root.Remove(w.temp) // the next run sweeps what stays
 	if damage != nil {
@@ -160,7 +156,9 @@ func (p *placer) place(ctx context.Context, f *fetcher, targets []*target) error
 	finish.SetLimit(finishing)
 	p.finish = finish
 	err := f.each(fctx, targets, p.take)
-	p.abandon("", nil)
+	for _, w := range p.open {
+		p.abandon(w, "", nil)
+	}
 	if ferr := finish.Wait(); ferr != nil {
 		return ferr // err is no more than its consequence
 	}

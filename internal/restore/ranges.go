@@ -5,6 +5,7 @@ import (
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
 )
 
 const (
@@ -52,14 +53,22 @@ type request struct {
 func (r *request) add(p piece) bool {
 	f := p.frame
 	off, end := int64(f.Off), int64(f.Off)+int64(f.Len)
-	if len(r.pieces) == 0 {
+	switch n := len(r.pieces); {
+	case n == 0:
 		r.span = span{p.target.set.ID, f.Pack, off, end}
-	} else if r.raw+int64(f.Raw) > maxRange || !r.grow(p.target.set.ID, f.Pack, off, end) {
+	case p.comesWith(r.pieces[n-1]): // no more is fetched
+	case r.raw+int64(f.Raw) > maxRange || !r.grow(p.target.set.ID, f.Pack, off, end):
 		return false
 	}
 	r.raw += int64(f.Raw)
 	r.pieces = append(r.pieces, p)
 	return true
+}
+
+// comesWith tells whether the same stored bytes make p, a part of an Index.db, and last, of its Data.db.
+func (p piece) comesWith(last piece) bool {
+	return p.frame.Transform == chunker.Index && last.frame.Transform == chunker.Indexed &&
+		p.frame.SharesWith(last.frame) && p.target.sstable == last.target.sstable
 }
 
 // check refuses a frame list that can't be t's: chunker.ErrCorrupt, or ErrUnsupported.
@@ -78,6 +87,25 @@ func (t *target) check(frames []pack.FrameRef) error {
 		return fmt.Errorf("frame list: %w: %d bytes in all, want %d", chunker.ErrCorrupt, size, t.Size)
 	}
 	return nil
+}
+
+// unit is a file; index is the Index.db of the same SSTable, if that is wanted with its Data.db.
+type unit struct{ file, index *target }
+
+// units are all targets, in their order but for the indexes.
+func units(targets []*target) []unit {
+	data, all := map[*SSTable]int{}, make([]unit, 0, len(targets))
+	for _, t := range targets {
+		if t.Name == sstable.Data {
+			data[t.sstable] = len(all)
+		}
+		if with, ok := data[t.sstable]; ok && t.Name == sstable.Index {
+			all[with].index = t
+			continue
+		}
+		all = append(all, unit{file: t})
+	}
+	return all
 }
 
 // listRequest is one GET for frame lists that follow each other.

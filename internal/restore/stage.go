@@ -166,7 +166,8 @@ func (f *filling) fill(ctx context.Context, targets []*target) error {
 
 func (f *filling) placer() *placer {
 	return &placer{
-		root: f.dir.root, journal: f.dir.journal, owner: f.Owner, mode: f.mode(), dirs: map[string]bool{}, damaged: f.damaged,
+		root: f.dir.root, journal: f.dir.journal, owner: f.Owner, mode: f.mode(),
+		dirs: map[string]bool{}, open: map[*target]*placing{}, damaged: f.damaged,
 	}
 }
 
