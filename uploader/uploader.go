@@ -170,11 +170,16 @@ type Cut struct {
 
 // without is the barrier, but not for tables of which an SSTable could not be read.
 func (b *batch) without(barrier manifest.Barrier) *manifest.Barrier {
-	barrier.Not = slices.Clone(barrier.Not)
-	for _, f := range b.result.Failed {
-		barrier.Not = append(barrier.Not, manifest.Hold{Table: f.SSTable.Table, Why: fmt.Sprintf("%s could not be read: %v", f.SSTable.Rel(""), f.Err)})
-	}
+	barrier.Not = append(slices.Clone(barrier.Not), Holds(b.result.Failed)...)
 	return &barrier
+}
+
+// Holds are the tables that a barrier does not hold for since SSTables of theirs were not stored.
+func Holds(failed []Failure) (holds []manifest.Hold) {
+	for _, f := range failed {
+		holds = append(holds, manifest.Hold{Table: f.SSTable.Table, Why: fmt.Sprintf("%s could not be read: %v", f.SSTable.Rel(""), f.Err)})
+	}
+	return holds
 }
 
 // Full is a snapshot to be stored.

@@ -176,16 +176,15 @@ func (n *Node) commit(ctx context.Context, r *Report, w work) error {
 	if state := n.Uploader.History.State(); w.node == nil && state.Node() == nil {
 		w.node = node
 	}
-	// A barrier needs all sets that there are.
-	last := -1
-	for i, s := range steps {
-		if s.snapshot == nil {
-			last = i
-		}
+	last := len(steps) - 1 // that stores sets
+	for last >= 0 && steps[last].snapshot != nil {
+		last--
 	}
 	barrier := w.barrier
 	for i, s := range steps {
-		if w.barrier = nil; i == last {
+		w.barrier = nil
+		if i == last && barrier != nil { // it needs all sets that there are
+			barrier.Not = append(barrier.Not, uploader.Holds(r.Failed)...)
 			w.barrier = barrier
 		}
 		if err := n.take(ctx, r, s, &w, schema); err != nil {
