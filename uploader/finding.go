@@ -2,7 +2,6 @@ package uploader
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/sstable"
@@ -38,19 +37,15 @@ func (f Finding) Version() string {
 
 // Why says it to people.
 func (f Finding) Why() string {
-	var why []string
-	if f.Damage != "" {
-		why = append(why, f.Damage)
+	switch {
+	case f.Damage != "":
+		return f.Damage
+	case f.Plain == chunker.PlainClass:
+		return "its chunks are not those of any LZ4 that is known"
+	case f.Plain == chunker.PlainChunk:
+		return "its chunks are not where CompressionInfo.db says"
+	case f.Plain == chunker.PlainSchema:
+		return "its Statistics.db is not one that is known"
 	}
-	switch f.Plain {
-	case chunker.PlainClass:
-		why = append(why, "its chunks are not those of any LZ4 that is known")
-	case chunker.PlainChunk:
-		why = append(why, "CompressionInfo.db and Data.db don't fit")
-	case chunker.PlainSchema:
-		why = append(why, "its Statistics.db is not one that is known")
-	case chunker.PlainGrammar:
-		why = append(why, "its rows are not as its Statistics.db says")
-	}
-	return strings.Join(why, "; ")
+	return "its rows are not as its Statistics.db says"
 }

@@ -135,7 +135,8 @@ func (v *backupVerb) passes(ctx context.Context, node *daemon.Node, cfg config.C
 	} else {
 		r, err = node.Pass(ctx)
 	}
-	until := v.now().Add(cfg.Watch.Patience + 2*cfg.Watch.Settle)
+	enough := cfg.Watch.Patience + 2*cfg.Watch.Settle
+	until := v.now().Add(enough)
 	for err == nil && (r.More || len(r.Waiting) > 0 && v.now().Before(until)) {
 		if !r.More {
 			p.show("waiting for %s to be complete", count(len(r.Waiting), "set"))
@@ -146,6 +147,9 @@ func (v *backupVerb) passes(ctx context.Context, node *daemon.Node, cfg config.C
 		var next backup.Report
 		next, err = node.Pass(ctx)
 		r = r.Then(next)
+		if len(next.Manifests) > 0 { // storing took its time
+			until = v.now().Add(enough)
+		}
 	}
 	return r, err
 }
