@@ -27,6 +27,7 @@ type Config struct {
 	Bucket      string        `yaml:"bucket"`  // URL; gs, s3, azblob or file
 	Cassandra   Cassandra     `yaml:"cassandra"`
 	Full        Full          `yaml:"full"`
+	Rebase      Rebase        `yaml:"rebase"`
 	FlushEvery  time.Duration `yaml:"flush_every"`  // 0: never flush on our own
 	CommitEvery time.Duration `yaml:"commit_every"` // at sustained load, at most one commit per this
 	CommitLog   CommitLog     `yaml:"commit_log"`
@@ -101,6 +102,12 @@ type CommitLog struct {
 	Every time.Duration `yaml:"every"`
 }
 
+// Rebase gives a table a new base when what it has flushed since the last one outweighs what it holds.
+type Rebase struct {
+	Every time.Duration `yaml:"every"` // at most; 0: never
+	Floor Bytes         `yaml:"floor"` // what it must have flushed
+}
+
 // Drill schedules restore drills of tables that are drawn by lot.
 type Drill struct {
 	Every time.Duration `yaml:"every"` // 0: none
@@ -145,6 +152,7 @@ func Default() Config {
 	return Config{
 		Cassandra:   Cassandra{Scratch: []string{"cassandra", "-f"}},
 		Full:        Full{Every: 7 * day, At: 2 * 60, Spread: 30 * time.Minute, Early: time.Hour},
+		Rebase:      Rebase{Every: time.Hour, Floor: 64 << 20},
 		FlushEvery:  time.Hour,
 		CommitEvery: time.Minute,
 		CommitLog:   CommitLog{Every: 10 * time.Second},

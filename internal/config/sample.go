@@ -115,6 +115,11 @@ cassandra:
 # of the database), one is taken early, but no sooner after the last than this.
 #full: {every: 7d, at: "02:00", spread: 30m, early: 1h}
 
+# Between fulls, a table that has flushed more than it holds, and no less than
+# the floor, is snapshotted again, so that restoring it takes about twice its
+# size at most; looked for this often. every 0: never.
+#rebase: {every: 1h, floor: 64MiB}
+
 # Flush tables that stay quiet, so that what they hold is in the bucket within
 # this time. 0: never.
 #flush_every: 1h

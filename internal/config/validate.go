@@ -67,6 +67,10 @@ func (f *faults) times(c Config) {
 	if c.Drill.Every != 0 {
 		least("drill.every", c.Drill.Every, time.Minute)
 	}
+	if c.Rebase.Every != 0 {
+		least("rebase.every", c.Rebase.Every, time.Second)
+	}
+	f.require(c.Rebase.Floor >= 0, "rebase.floor", "must not be negative")
 	f.require(c.Drill.UpTo >= 0, "drill.up_to", "must not be negative")
 	least("keep.points", c.Keep.Points, day)
 	least("watch.settle", c.Watch.Settle, 100*time.Millisecond)

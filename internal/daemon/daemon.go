@@ -34,6 +34,7 @@ type Service struct {
 	board   *board
 	// These pace the loop.
 	nextFlush  time.Time
+	nextRebase time.Time
 	triedFull  time.Time // when the newest was begun
 	retryFull  time.Time // not before, if that one is not whole
 	lastCommit time.Time
@@ -73,6 +74,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.Node.Scanned = s.follow
 	s.checked = s.Now() // by Open
 	s.nextFlush = schedule.Flush(s.Config.FlushEvery, s.Now(), s.HostID)
+	s.nextRebase = s.Now().Add(s.Config.Rebase.Every)
 	s.flushed, s.wake = make(chan flushed, 1), make(chan struct{}, 1)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -171,6 +173,9 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 	case f := <-s.flushed:
 		s.Flushed(f.began, f.ended)
 	default:
+	}
+	if r, done, err := s.rebase(ctx, now); done {
+		return r, err
 	}
 	r, err := s.Pass(ctx)
 	if len(r.Manifests) > 0 {

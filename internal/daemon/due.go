@@ -7,6 +7,7 @@ import (
 	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/schedule"
 	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/watcher"
 )
 
 // flushed is when a flush of all tables began and ended.
@@ -81,4 +82,38 @@ func (s *Service) nextFull(now time.Time) (due time.Time, tag string, ok bool) {
 func (s *Service) full() schedule.Full {
 	f := s.Config.Full
 	return schedule.Full{Every: f.Every, At: time.Duration(f.At) * time.Minute, Spread: f.Spread}
+}
+
+// rebase takes a snapshot of the tables whose chains have grown too long, and stores it; false when there
+// are none.
+func (s *Service) rebase(ctx context.Context, now time.Time) (backup.Report, bool, error) {
+	if s.Snapshots == nil || s.Config.Rebase.Every <= 0 || s.nextRebase.After(now) || s.Uploader.History.State().Whole().Tag == "" {
+		return backup.Report{}, false, nil
+	}
+	s.nextRebase = now.Add(s.Config.Rebase.Every)
+	tables, err := schedule.Rebase{Every: s.Config.Rebase.Every, Floor: int64(s.Config.Rebase.Floor)}.Heavy(s.weigh())
+	if err != nil {
+		s.Log.Warn("some tables can't be weighed for a new base", "error", err)
+	}
+	if len(tables) == 0 {
+		return backup.Report{}, false, nil
+	}
+	tag := schedule.Tag(backup.TagPrefix+"rebase-", now)
+	s.Log.Info("tables have flushed more than they hold, and get a new base", "tables", tables, "tag", tag)
+	r, err := s.Full(ctx, tag, tables)
+	return r, true, err
+}
+
+func (s *Service) weigh() (all []schedule.Weight) {
+	state := s.Uploader.History.State()
+	for _, t := range state.Tables() {
+		w := schedule.Weight{Table: t.Keyspace + "." + t.Name, Live: func() (int64, error) { return watcher.LiveBytes(s.DataDirs, t) }}
+		for _, st := range state.Chain(t).SSTables {
+			if st.From.Body.Full == nil {
+				w.Increments += st.Bytes()
+			}
+		}
+		all = append(all, w)
+	}
+	return all
 }

@@ -76,6 +76,40 @@ func Flush(every time.Duration, now time.Time, host string) time.Time {
 	return next
 }
 
+// Rebase says which tables get a new base between two fulls, so that a chain does not grow for ever.
+type Rebase struct {
+	Every time.Duration // at most one snapshot in so long; 0: never
+	// Floor is how many bytes of increments are worth one, which flushes the table and pins its files
+	// until they are stored.
+	Floor int64
+}
+
+// Weight is what a table's chain has to show, in bytes.
+type Weight struct {
+	Table      string // "ks.t"
+	Increments int64
+	Live       func() (int64, error) // measured when it matters
+}
+
+// Heavy are the tables whose increments outweigh what is live: restoring them takes more than twice
+// that. With a base that is what was live then, at most Floor more. A table that has nothing live is
+// let be: there is nothing to snapshot. What can't be measured is left out, and the first reason given.
+func (r Rebase) Heavy(all []Weight) (tables []string, err error) {
+	for _, w := range all {
+		if r.Every <= 0 || w.Increments < r.Floor {
+			continue
+		}
+		live, failed := w.Live()
+		if err == nil {
+			err = failed
+		}
+		if failed == nil && live > 0 && w.Increments > live {
+			tables = append(tables, w.Table)
+		}
+	}
+	return tables, err
+}
+
 // Tag names the snapshot of a slot.
 func Tag(prefix string, slot time.Time) string {
 	return prefix + slot.UTC().Format("20060102T150405Z")

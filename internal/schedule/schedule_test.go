@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -164,4 +166,26 @@ func TestEarly(t *testing.T) {
 	f("2026-11-22T11:10:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:10:00Z")
 	f("2026-11-22T11:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z")
 	f("2026-11-23T11:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:00:00Z") // the clock was set back
+}
+
+func TestHeavy(t *testing.T) {
+	live := func(n int64) func() (int64, error) { return func() (int64, error) { return n, nil } }
+	unmeasured := func() (int64, error) { t.Error("a table is measured for nothing"); return 0, nil }
+	broken := errors.New("the disk is gone")
+	all := []Weight{
+		{"ks.light", 99, unmeasured},
+		{"ks.rewritten", 100, live(50)},
+		{"ks.grows", 1000, live(2000)},
+		{"ks.even", 100, live(100)},
+		{"ks.gone", 1000, live(0)},
+		{"ks.unreadable", 1000, func() (int64, error) { return 0, broken }},
+		{"ks.deleted", 5000, live(1)},
+	}
+	got, err := Rebase{Every: time.Hour, Floor: 100}.Heavy(all)
+	if want := []string{"ks.rewritten", "ks.deleted"}; !slices.Equal(got, want) || !errors.Is(err, broken) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if got, err := (Rebase{Floor: 100}).Heavy([]Weight{{"ks.t", 1000, unmeasured}}); len(got) > 0 || err != nil {
+		t.Errorf("never: %v, %v", got, err)
+	}
 }
