@@ -101,9 +101,9 @@ func (p *proofs) first(t sstable.Table, after uint64) (OpenGap, bool) {
 	return OpenGap{}, false
 }
 
-// createdAfter tells whether t was created after the moment, as far as its id tells: up to Cassandra
+// CreatedAfter tells whether t was created after the moment, as far as its id tells: up to Cassandra
 // 5.0 a UUID of version 1, which is made of the time at which the coordinator created the table.
-func createdAfter(t sstable.Table, moment time.Time) bool {
+func CreatedAfter(t sstable.Table, moment time.Time) bool {
 	b, err := hex.DecodeString(t.ID)
 	if err != nil || len(b) != 16 || b[6]>>4 != 1 {
 		return false

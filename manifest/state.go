@@ -328,7 +328,7 @@ func (s *State) Chain(t sstable.Table) Chain {
 	c := Chain{Table: t}
 	h := s.tables[t]
 	if h == nil {
-		return c
+		h = &history{} // it may be so new that nothing of it is stored
 	}
 	var after, noticed uint64
 	var all []Stored
@@ -342,7 +342,7 @@ func (s *State) Chain(t sstable.Table) Chain {
 		c.Tag, c.Began, c.BaseSeq, c.SchemaCQL = newest.full.Tag, newest.full.Began, newest.seq, newest.cql
 		c.Proven = newest.proven
 		all = append(all, newest.sstables...)
-	case s.whole.All && createdAfter(t, s.whole.Began):
+	case s.whole.All && CreatedAfter(t, s.whole.Began):
 		after, noticed, c.Proven = s.whole.After, s.whole.After, s.whole.Began // it began empty
 	}
 	for _, st := range h.increments {

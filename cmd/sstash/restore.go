@@ -181,6 +181,12 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 	if r.To == "" {
 		r.Live = v.live(ctx)
 	}
+	if v.point == 0 && r.Before == nil {
+		r.At = sel.At
+		if r.Later, err = restore.SchemaAt(ctx, s.Reader, state, sel.At); err != nil {
+			return nil, err
+		}
+	}
 	p, err := restore.Build(state, s.Reader.Prefix, r)
 	if err == nil && v.point == 0 && r.Before == nil {
 		err = v.refine(ctx, p, s, state, sel.At)

@@ -18,10 +18,6 @@ func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, sta
 	if err != nil {
 		return err
 	}
-	later, err := restore.SchemaAt(ctx, s.Reader, state, at)
-	if err != nil {
-		return err
-	}
 	cfg, err := v.config()
 	if err != nil {
 		return err
@@ -29,7 +25,7 @@ func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, sta
 	cuts := func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error) {
 		return restore.CutsSince(ctx, s.Reader, state, since)
 	}
-	return p.Refine(ctx, restore.Exact{Log: log, At: at, Later: later, Cuts: cuts, Cannot: daemon.CanReplay(cfg)})
+	return p.Refine(ctx, restore.Exact{Log: log, At: at, Cuts: cuts, Cannot: daemon.CanReplay(cfg)})
 }
 
 // replayer reads what is stored of the commit log, for a plan that may be of another day.

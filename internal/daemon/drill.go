@@ -17,6 +17,7 @@ import (
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/internal/status"
 )
 
@@ -71,6 +72,9 @@ func drill(ctx context.Context, c config.Config, o DrillOptions) (d restore.Dril
 		return d, err
 	}
 	r := restore.Request{Tables: o.Tables, Now: time.Now()}
+	if r.Later, err = restore.SchemaAt(ctx, reader, state, time.Time{}); err != nil {
+		return d, err
+	}
 	p, err := restore.Build(state, prefix, r)
 	if err == nil && len(o.Tables) == 0 {
 		r.Tables, err = draw(p, int64(c.Drill.UpTo))
@@ -85,11 +89,10 @@ func drill(ctx context.Context, c config.Config, o DrillOptions) (d restore.Dril
 	if err != nil {
 		return d, err
 	}
-	later, err := restore.SchemaAt(ctx, reader, state, time.Time{})
-	if err == nil {
-		err = p.Refine(ctx, restore.Exact{Log: log, Later: later})
+	cuts := func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error) {
+		return restore.CutsSince(ctx, reader, state, since)
 	}
-	if err != nil {
+	if err := p.Refine(ctx, restore.Exact{Log: log, Cuts: cuts}); err != nil {
 		return d, err
 	}
 	if o.Dir == "" {

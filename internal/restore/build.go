@@ -34,6 +34,11 @@ type Request struct {
 	// Ahead are cuts that are not in the point and had happened by the moment that it is for (CutsAhead):
 	// what the point has of their tables was gone.
 	Ahead map[sstable.Table]manifest.Cut
+	// At is the moment that is restored; zero: the latest, or that of the point.
+	At time.Time
+	// Later is the schema of a moment not before the one that is restored (SchemaAt): tables that were
+	// made since the point are in it, and columns. nil: that of the point is.
+	Later *manifest.Schema
 	// Live is what is known of the node to load into, nil when nothing is.
 	Live *Live
 	Now  time.Time
@@ -67,6 +72,12 @@ func Build(s *manifest.State, prefix string, r Request) (*Plan, error) {
 	}
 	if schema != nil {
 		b.p.Schema = schema.Statements
+	}
+	if r.Later != nil {
+		var err error
+		if b.p.Schema, err = mergeSchemas(b.p.Schema, r.Later.Statements); err != nil {
+			return nil, fmt.Errorf("plan: %w", err)
+		}
 	}
 	b.facts = factsOf(script(b.p.Schema))
 	chains, err := b.choose(s, r)

@@ -397,3 +397,36 @@ func TestPlanOfManySSTables(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A table that was made since the last full, and of which nothing is stored, began empty; of an older
+// one nothing is known, and it is left out.
+func TestBuildOfTableWithNothingStored(t *testing.T) {
+	body := fullOf(based(orders, stored("nb-1-big", 1)))
+	body.Full.Began = noon
+	fresh := sstable.Table{Keyspace: "shop", Name: "fresh", ID: "1c43983ae5d611f1a35c8b4f16a38a81"} // of the day after
+	older := sstable.Table{Keyspace: "shop", Name: "older", ID: "1c43983ae5d611e1a35c8b4f16a38a81"}
+	later := &manifest.Schema{Statements: []string{create(orders), create(fresh), create(older)}}
+	p := build(t, state(t, body), Request{Later: later})
+	tables := func(p *Plan) string {
+		var names []string
+		for _, t := range p.Tables {
+			names = append(names, t.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	if got := tables(p); got != "fresh orders" {
+		t.Errorf("planned %s", got)
+	}
+	if !p.Tables[0].ProvenUntil.Equal(noon) || len(p.Tables[0].SSTables) > 0 {
+		t.Errorf("%+v", p.Tables[0])
+	}
+	if got := tables(build(t, state(t, body), Request{Later: later, Tables: []string{"shop.fresh"}})); got != "fresh" {
+		t.Errorf("planned %s", got)
+	}
+	if got := tables(build(t, state(t, body), Request{Later: later, At: noon.Add(time.Hour)})); got != "orders" {
+		t.Errorf("before it was made: planned %s", got)
+	}
+	if got := tables(build(t, state(t, body), Request{})); got != "orders" {
+		t.Errorf("planned %s", got)
+	}
+}

@@ -18,7 +18,8 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 	}
 	var chains []manifest.Chain
 	found := map[string]bool{}
-	for _, t := range s.Tables() {
+	fresh := b.fresh(s, r.At)
+	for _, t := range slices.Concat(s.Tables(), fresh) {
 		name, c := Name{t.Keyspace, t.Name}, s.Chain(t)
 		named := slices.Contains(r.Tables, name.Keyspace) || slices.Contains(r.Tables, name.String())
 		if !named && r.To == "" && r.As == "" { // a table's views would stay as they are
@@ -27,7 +28,7 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 		if !named && (len(r.Tables) > 0 || r.To == "" && isSystem(t.Keyspace)) {
 			continue
 		}
-		if _, gone := r.Ahead[t]; gone || c.Tag == "" && len(c.SSTables) == 0 {
+		if _, gone := r.Ahead[t]; gone || c.Tag == "" && len(c.SSTables) == 0 && (c.Proven.IsZero() || !slices.Contains(fresh, t)) {
 			continue
 		}
 		if err := loadable(t.Keyspace, r); named && err != nil {
@@ -76,6 +77,20 @@ func hint(s *manifest.State, table string, ahead map[sstable.Table]manifest.Cut)
 		flag, what = "--before-drop", "dropped"
 	}
 	return fmt.Sprintf(": it was %s at %s; %s %s brings it back", what, last.At.Format(time.RFC3339), flag, table)
+}
+
+// fresh are tables of the schema of which nothing is stored: what they held at the moment had not been
+// flushed.
+func (b *builder) fresh(s *manifest.State, at time.Time) (tables []sstable.Table) {
+	known := s.Tables()
+	for n, f := range b.facts {
+		t := sstable.Table{Keyspace: n.Keyspace, Name: n.Table, ID: f.id}
+		if f.id != "" && !slices.Contains(known, t) && (at.IsZero() || !manifest.CreatedAfter(t, at)) {
+			tables = append(tables, t)
+		}
+	}
+	slices.SortFunc(tables, manifest.CompareTables)
+	return tables
 }
 
 // describe is what the schema says of a table, or else what its snapshot has beside it.

@@ -37,8 +37,6 @@ type Replay struct {
 	To     time.Time `json:"to"`
 	Tables []Name    `json:"tables"`
 	Bytes  int64     `json:"bytes"` // to fetch
-	// Schema is CQL with which the log can be read: of a moment not before Until.
-	Schema []string `json:"schema"`
 }
 
 // SamePoint tells whether two plans are for the same moment, however close they come to it.
@@ -55,8 +53,6 @@ type Exact struct {
 	Log Log
 	// At is the moment; zero: as late as the log goes.
 	At time.Time
-	// Later is the schema of At or after it (SchemaAt), nil when that of the point is.
-	Later *manifest.Schema
 	// Cuts are the newest cuts of tables: those since the moment, and maybe earlier ones. The log holds
 	// what they removed like anything else.
 	Cuts func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error)
@@ -66,7 +62,8 @@ type Exact struct {
 
 // Refine adds to p what the log has between the SSTables and the moment, for every table that is
 // proven up to where the log begins. For others the plan stays as it was, at the flush before, and
-// says why. The tables of system keyspaces stay so too.
+// says why. The tables of system keyspaces stay so too. p was built with the schema of a moment that is
+// not before At (Request.Later).
 func (p *Plan) Refine(ctx context.Context, x Exact) error {
 	until := x.At
 	if until.IsZero() {
@@ -119,12 +116,6 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 		p.warnLater(p.Tables[i], x.At)
 	}
 	p.proven()
-	if x.Later != nil {
-		if p.Schema, err = mergeSchemas(p.Schema, x.Later.Statements); err != nil {
-			return fmt.Errorf("plan: %w", err)
-		}
-	}
-	r.Schema = p.Schema
 	p.Replay = &r
 	p.FetchBytes += r.Bytes
 	if err := p.validate(); err != nil {

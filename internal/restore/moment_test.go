@@ -96,16 +96,16 @@ func (c *copiedLog) Fetch(_ context.Context, from, to time.Time, dir string) err
 // exact plans the restore of a moment with the log; the zero moment is the end of it.
 func (l *live) exact(log *copiedLog, at time.Time, r Request) *Plan {
 	l.t.Helper()
-	p := l.plan(Selector{At: at}, r)
 	s, err := Select(l.t.Context(), l.reader, Selector{At: at})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	later, err := SchemaAt(l.t.Context(), l.reader, s, at)
-	if err != nil {
+	r.At = at
+	if r.Later, err = SchemaAt(l.t.Context(), l.reader, s, at); err != nil {
 		l.t.Fatal(err)
 	}
-	if err := p.Refine(l.t.Context(), Exact{Log: log, At: at, Later: later}); err != nil {
+	p := l.plan(Selector{At: at}, r)
+	if err := p.Refine(l.t.Context(), Exact{Log: log, At: at}); err != nil {
 		l.t.Fatal(err)
 	}
 	until := at
@@ -166,7 +166,9 @@ func TestLoadAMoment(t *testing.T) {
 	log.look()
 	l.flush()
 	l.fill(30, 70)
-	before := l.rows(queries...)
+	l.cql("CREATE TABLE shop.fresh (id int PRIMARY KEY)") // nothing of it is flushed before the moment
+	l.cql("INSERT INTO shop.fresh (id) VALUES (1)")
+	before := l.rows(append(slices.Clone(queries), "SELECT * FROM shop.fresh")...)
 	moment := time.Now().UTC().Truncate(time.Microsecond)
 	l.cql("INSERT INTO shop.users (id, name) VALUES (7000, 'a microsecond later') USING TIMESTAMP %d", moment.UnixMicro()+1)
 	l.cql("UPDATE shop.users SET name = 'user 17', city = 'spoiled' WHERE id IN (%s)", "1, 2, 3, 35, 45")
@@ -176,7 +178,8 @@ func TestLoadAMoment(t *testing.T) {
 	log.look()
 	l.flush()
 	l.fill(200, 210)
-	last := l.rows(queries...)
+	l.cql("INSERT INTO shop.fresh (id) VALUES (2)")
+	last := l.rows(append(slices.Clone(queries), "SELECT * FROM shop.fresh")...)
 	log.look()
 	pid := l.node.PID()
 
@@ -191,6 +194,7 @@ func TestLoadAMoment(t *testing.T) {
 	l.cql("DROP MATERIALIZED VIEW shop.by_city")
 	l.cql("DROP TABLE shop.users")
 	l.cql("TRUNCATE shop.hits")
+	l.cql("DROP TABLE shop.fresh")
 	l.cql(`TRUNCATE "Shop"."Orders"`)
 	l.sameIDs(l.loadMoment(log, l.exact(log, moment, Request{})))
 	l.equal("in place", before)

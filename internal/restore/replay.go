@@ -42,7 +42,7 @@ func (f *filling) replay(ctx context.Context) (*replayed, error) {
 	if f.Replayer == nil {
 		return nil, fmt.Errorf("%w: the plan replays the commit log, and there is no Cassandra at hand for that", ErrRequest)
 	}
-	objects, err := cassandra.ParseSchema(script(want.Schema))
+	objects, err := f.plan.objects()
 	if err != nil {
 		return nil, fmt.Errorf("replay the commit log: %w", err)
 	}
