@@ -28,6 +28,8 @@ type choice struct {
 	tables []string
 	as     string
 	to     string
+	// segments leaves replaying the log to whoever starts on the files.
+	segments bool
 	// beforeDrop and beforeTruncate are "KS.T".
 	beforeDrop, beforeTruncate string
 }
@@ -42,6 +44,7 @@ func (c *choice) flags(a *app, cmd *cobra.Command) {
 	f.StringVar(&c.beforeDrop, "before-drop", "", "KS.T: the table as it was before its last DROP, or the one nearest to --at")
 	f.StringVar(&c.beforeTruncate, "before-truncate", "", "KS.T: the same for a TRUNCATE")
 	f.StringVar(&c.to, "to", "", "a directory to restore to (default: load into the running node)")
+	f.BoolVar(&c.segments, "segments", false, "with --to: place the commit log beside the files, for a node that starts on them to replay")
 	_ = cmd.RegisterFlagCompletionFunc("tables", a.completeTables) // the flag is there
 }
 
@@ -154,6 +157,9 @@ func (v *restoreVerb) build(ctx context.Context) (*restore.Plan, error) {
 	sel, err := v.selector()
 	if err != nil {
 		return nil, err
+	}
+	if v.segments && (v.to == "" || v.point != 0 || v.beforeDrop+v.beforeTruncate != "") {
+		return nil, usagef("--segments goes with --to, and with a moment rather than a point")
 	}
 	r := restore.Request{Tables: v.tables, As: v.as, Now: v.now()}
 	if v.to != "" {

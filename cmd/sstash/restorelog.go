@@ -25,13 +25,13 @@ func (v *restoreVerb) refine(ctx context.Context, p *restore.Plan, s source, sta
 	cuts := func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error) {
 		return restore.CutsSince(ctx, s.Reader, state, since)
 	}
-	return p.Refine(ctx, restore.Exact{Log: log, At: at, Cuts: cuts, Cannot: daemon.CanReplay(cfg)})
+	return p.Refine(ctx, restore.Exact{Log: log, At: at, Cuts: cuts, Segments: v.segments, Cannot: daemon.CanReplay(cfg)})
 }
 
 // replayer reads what is stored of the commit log, for a plan that may be of another day.
 func (v *restoreVerb) replayer(ctx context.Context, b bucket.Bucket, p *restore.Plan) (*restore.Replayer, error) {
 	cfg, err := v.config()
-	if err == nil {
+	if err == nil && !p.Replay.Segments {
 		err = usage(daemon.CanReplay(cfg))
 	}
 	if err != nil {

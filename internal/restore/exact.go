@@ -37,6 +37,8 @@ type Replay struct {
 	To     time.Time `json:"to"`
 	Tables []Name    `json:"tables"`
 	Bytes  int64     `json:"bytes"` // to fetch
+	// Segments: the log is placed beside the files, for the database that starts on them to replay.
+	Segments bool `json:"segments,omitempty"`
 }
 
 // SamePoint tells whether two plans are for the same moment, however close they come to it.
@@ -56,6 +58,8 @@ type Exact struct {
 	// Cuts are the newest cuts of tables: those since the moment, and maybe earlier ones. The log holds
 	// what they removed like anything else.
 	Cuts func(ctx context.Context, since time.Time) (map[sstable.Table]time.Time, error)
+	// Segments is as in Replay.
+	Segments bool
 	// Cannot is why nothing can be replayed here; nil when it can.
 	Cannot error
 }
@@ -71,7 +75,7 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 			return nil
 		}
 	}
-	r := Replay{Until: x.At, To: until}
+	r := Replay{Until: x.At, To: until, Segments: x.Segments}
 	if end := x.Log.Until(); until.Before(end) {
 		r.To = until.Add(min(end.Sub(until), lateness))
 	}
@@ -154,7 +158,7 @@ func inexact(t Table, until time.Time, x Exact) string {
 		return "its id is not known"
 	case t.ProvenUntil.IsZero():
 		return "nothing proves what is in its SSTables"
-	case x.Cannot != nil:
+	case x.Cannot != nil && !x.Segments:
 		return x.Cannot.Error()
 	}
 	if err := x.Log.Covers(t.ProvenUntil, until); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sstash/sstash/internal/cassandratest"
 )
 
 // copiedLog is a commit log that was copied now and then, as `cp` copies the files of a running node.
@@ -230,5 +232,99 @@ func TestLoadAMoment(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 || err != nil {
 		t.Errorf("left: %q, %v", left, err)
+	}
+}
+
+// A whole node by files, log and restart, as docs/restore.md has it.
+func TestNodeStartsOnFilesAndLog(t *testing.T) {
+	t.Parallel()
+	l := startLive(t)
+	const replication = "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+	l.cql("CREATE KEYSPACE shop " + replication)
+	l.cql("CREATE TABLE shop.users (id int PRIMARY KEY, name text)")
+	l.cql("CREATE INDEX ON shop.users (name)")
+	log := l.copyLog()
+	write := func(from, to int) {
+		t.Helper()
+		for id := from; id < to; id++ {
+			l.cql("INSERT INTO shop.users (id, name) VALUES (%d, 'user %d')", id, id%3)
+		}
+	}
+	write(0, 20)
+	l.snapshot("sstash-1")
+	write(10, 30)
+	queries := []string{"SELECT * FROM shop.users", "SELECT * FROM shop.users WHERE name = 'user 1'"}
+	want := l.rows(queries...)
+	moment := time.Now().UTC().Truncate(time.Microsecond)
+	write(30, 40)
+	log.look()
+	dir := filepath.Join(t.TempDir(), "to")
+	p := l.plan(Selector{At: moment}, Request{To: dir, Tables: []string{"shop"}})
+	if err := p.Refine(t.Context(), Exact{Log: log, At: moment, Segments: true}); err != nil || p.Replay == nil {
+		t.Fatalf("%v, %v", err, p.Warnings)
+	}
+	if _, err := l.stager(log).Stage(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	l.node.Kill()
+
+	l.node = cassandratest.New(t, cassandratest.Options{})
+	var err error
+	if l.session, err = l.node.Session(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.session.Close)
+	for _, s := range p.Schema {
+		l.cql("%s", s)
+	}
+	if err := l.node.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "shop", "users-*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	if err := os.CopyFS(filepath.Join(l.node.DataDirs[0], "shop", filepath.Base(found[0])), os.DirFS(found[0])); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyFile(filepath.Join(dir, "commitlog_archiving.properties"), filepath.Join(filepath.Dir(l.node.YAML), "commitlog_archiving.properties")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.node.StartAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l.session, err = l.node.Session(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.session.Close)
+	l.equal("files, log and restart", want)
+}
+
+// Without a Cassandra at hand, the log goes beside the files, with what makes a node replay it.
+func TestStageSegments(t *testing.T) {
+	w, want := small(t)
+	log := &copiedLog{t: t, dir: t.TempDir(), since: at(-1), until: at(9)}
+	const segment = "CommitLog-7-1.log"
+	if err := os.WriteFile(filepath.Join(log.dir, segment), []byte("a segment"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	p := w.plan(Request{To: to})
+	moment := at(5).Add(123456 * time.Microsecond)
+	if err := p.Refine(t.Context(), Exact{Log: log, At: moment, Segments: true, Cannot: errors.New("no Cassandra")}); err != nil || p.Replay == nil {
+		t.Fatalf("%v: %v", err, p.Warnings)
+	}
+	want["commitlog.d/"+segment] = []byte("a segment")
+	want["commitlog_archiving.properties"] = []byte("archive_command=\nrestore_command=/bin/cp -f %from %to\nrestore_directories=" + to + "/commitlog.d\n" +
+		"restore_point_in_time=2026:11:20 12:05:00.123456\nprecision=MICROSECONDS\n")
+	for range 2 { // given again, it is the same
+		if _, err := (&Stager{Bucket: w.bucket, Replayer: &Replayer{Log: log}}).Stage(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, to, want)
+	}
+	p.To = ""
+	if err := p.validate(); !errors.Is(err, ErrBadPlan) {
+		t.Errorf("segments of a plan for a node: %v", err)
 	}
 }

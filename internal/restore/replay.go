@@ -42,6 +42,9 @@ func (f *filling) replay(ctx context.Context) (*replayed, error) {
 	if f.Replayer == nil {
 		return nil, fmt.Errorf("%w: the plan replays the commit log, and there is no Cassandra at hand for that", ErrRequest)
 	}
+	if want.Segments {
+		return nil, f.segments(ctx)
+	}
 	objects, err := f.plan.objects()
 	if err != nil {
 		return nil, fmt.Errorf("replay the commit log: %w", err)
@@ -65,6 +68,30 @@ func (f *filling) replay(ctx context.Context) (*replayed, error) {
 	}
 	f.report.Mutations = result.Mutations
 	return &replayed{result}, nil
+}
+
+// Where the log goes that a database is to replay by itself. No keyspace has a dot in its name.
+const (
+	segmentsName   = "commitlog.d"
+	propertiesName = "commitlog_archiving.properties"
+)
+
+// segments places the log, and Cassandra's configuration that replays it to the moment.
+func (f *filling) segments(ctx context.Context) error {
+	want := f.plan.Replay
+	if err := f.placer().mkdir(segmentsName); err != nil {
+		return placeError("make directory", segmentsName, err)
+	}
+	dir := filepath.Join(f.dir.root.Name(), segmentsName)
+	if err := f.Replayer.Log.Fetch(ctx, want.From, want.To, dir); err != nil {
+		return fmt.Errorf("fetch the commit log: %w", err)
+	}
+	f.report.BytesFetched += want.Bytes
+	path := filepath.Join(f.dir.root.Name(), propertiesName)
+	if err := os.WriteFile(path, []byte(scratch.Archiving(want.Until, dir)), f.mode()); err != nil {
+		return placeError("write", propertiesName, err)
+	}
+	return syncUp(f.dir.root, segmentsName)
 }
 
 func (p *Plan) isView(n Name) bool {

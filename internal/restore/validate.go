@@ -113,6 +113,9 @@ func (p *Plan) validateReplay() error {
 	if r == nil {
 		return nil
 	}
+	if r.Segments && p.To == "" {
+		return bad("segments of the log are for a directory")
+	}
 	if r.From.IsZero() || r.To.Before(r.From) || r.Until.After(r.To) || r.Bytes < 0 {
 		return bad("the log from %s to %s, until %s", r.From, r.To, r.Until)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // node is one scratch node, running or not.
@@ -53,7 +54,7 @@ func (r Runner) configure(j Job) (*node, error) {
 	}
 	for name, content := range map[string]string{
 		"cassandra.yaml":                 mine,
-		"commitlog_archiving.properties": archiving(j),
+		"commitlog_archiving.properties": Archiving(j.Until, ""),
 		"logback.xml":                    logback,
 	} {
 		if err := os.WriteFile(filepath.Join(n.conf(), name), []byte(content), 0o600); err != nil {
@@ -75,14 +76,18 @@ const logback = `<configuration>
 </configuration>
 `
 
-// archiving is commitlog_archiving.properties: nothing is archived, and nothing fetched, for the
-// segments lie where the node looks for its own.
-func archiving(j Job) string {
-	until := ""
-	if !j.Until.IsZero() {
-		until = j.Until.UTC().Format("2006:01:02 15:04:05.000000")
+// Archiving is a commitlog_archiving.properties that makes Cassandra replay up to a moment, zero for all
+// there is: the segments in a directory, or, when that is empty, those where it looks for its own.
+func Archiving(until time.Time, dir string) string {
+	var moment, command string
+	if !until.IsZero() {
+		moment = until.UTC().Format("2006:01:02 15:04:05.000000")
 	}
-	return "archive_command=\nrestore_command=\nrestore_directories=\nrestore_point_in_time=" + until + "\nprecision=MICROSECONDS\n"
+	if dir != "" {
+		command = "/bin/cp -f %from %to"
+	}
+	return fmt.Sprintf("archive_command=\nrestore_command=%s\nrestore_directories=%s\nrestore_point_in_time=%s\nprecision=MICROSECONDS\n",
+		command, dir, moment)
 }
 
 // identify gives the node a name, an address and ports that nobody else has.
