@@ -4,7 +4,6 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,17 +136,6 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	return r, nil
 }
 
-// work is what a pass has to commit.
-type work struct {
-	sets      []sstable.SSTable
-	snapshots []ready
-	cuts      []cut
-	seen      []string       // tags of all snapshots that are not stored whole
-	node      *manifest.Node // when it has changed
-	gaps      []manifest.Gap
-	barrier   *manifest.Barrier
-}
-
 // Look lets the Judge see what is there, and stores nothing: what does not change any more is ready
 // for a pass that begins when it has settled.
 func (n *Node) Look(ctx context.Context) error {
@@ -157,43 +145,6 @@ func (n *Node) Look(ctx context.Context) error {
 	}
 	n.judgeSets(&r, p.news)
 	n.judgeSnapshots(&r, p.snapshots)
-	return nil
-}
-
-// commit stores what is ready.
-func (n *Node) commit(ctx context.Context, r *Report, w work) error {
-	steps := order(w, r.Scan, n.Uploader.History.State())
-	if (len(steps) == 0 || steps[0].snapshot != nil) && (len(w.gaps) > 0 || w.barrier != nil) {
-		steps = slices.Insert(steps, 0, step{asOf: r.Scan.Ended, pending: w.seen})
-	}
-	if len(steps) == 0 {
-		return nil
-	}
-	node, schema, err := n.describe(ctx, r)
-	if err != nil {
-		return err
-	}
-	if state := n.Uploader.History.State(); w.node == nil && state.Node() == nil {
-		w.node = node
-	}
-	last := len(steps) - 1 // that stores sets
-	for last >= 0 && steps[last].snapshot != nil {
-		last--
-	}
-	barrier := w.barrier
-	for i, s := range steps {
-		w.barrier = nil
-		if i == last && barrier != nil { // it needs all sets that there are
-			barrier.Not = append(barrier.Not, uploader.Holds(r.Failed)...)
-			w.barrier = barrier
-		}
-		if err := n.take(ctx, r, s, &w, schema); err != nil {
-			return err
-		}
-		if r.More {
-			return nil
-		}
-	}
 	return nil
 }
 
@@ -286,95 +237,8 @@ func (n *Node) look(ctx context.Context) (Report, plan, error) {
 	return Report{Scan: l}, compare(l, n.Uploader.History.State()), nil
 }
 
-// take commits one step, and with the first what else there is to say in w.
-func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *manifest.Schema) error {
-	var res uploader.Result
-	var err error
-	if s.snapshot == nil {
-		cuts := placed(s.cuts, n.Uploader.History.State())
-		if scanned := n.Uploader.History.State().AsOf(); len(cuts) > 0 && scanned.After(s.asOf) {
-			s.asOf = scanned // what was seen by then is in the chain before
-		}
-		res, err = n.Uploader.Increment(ctx, uploader.Increment{
-			AsOf: s.asOf, SSTables: s.sets, Pending: s.pending, Schema: n.changed(schema),
-			Node: w.node, Gaps: w.gaps, Barrier: w.barrier, Cuts: cuts,
-		})
-		w.gaps = nil
-	} else {
-		state := n.Uploader.History.State()
-		f := n.full(*s.snapshot, r.Scan, s.pending)
-		f.Node, f.Schema = cmp.Or(w.node, state.Node()), cmp.Or(schema, state.Schema())
-		res, err = n.Uploader.Store(ctx, f)
-	}
-	r.Result = r.Plus(res)
-	if bad := n.Uploader.Mismatches(); bad > 0 {
-		r.Problems = append(r.Problems, fmt.Errorf("%d frames did not decompress to what was compressed and were stored as they are: "+
-			"the compressor or this machine's memory is broken", bad))
-	}
-	return err
-}
-
-// full is what the uploader is told of a snapshot.
-func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full {
-	state := n.Uploader.History.State()
-	note := n.note(s.tag)
-	after := state.After(s.tag, s.ids())
-	f := uploader.Full{
-		Part:    manifest.FullPart{Tag: s.tag, Began: s.begun, After: after, All: note.ok() && note.All},
-		Pending: slices.DeleteFunc(slices.Clone(pending), func(t string) bool { return t == s.tag }),
-		Final:   s.final,
-	}
-	for _, w := range s.all {
-		f.Snapshot = append(f.Snapshot, w.SSTables...)
-	}
-	for _, t := range s.tables {
-		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
-		if note.ok() {
-			b.Proven = note.Began
-		}
-		if tag, ok := autoTag(t.Snapshot); ok {
-			b.Final = why(tag, nil, t.Table.ID)
-		}
-		f.Tables = append(f.Tables, b)
-	}
-	if f.Part.All {
-		for _, set := range l.Backups {
-			st, ok := state.Match(set)
-			gap, partial := state.Partial(set)
-			if ok && st.From.Seq <= after || partial && gap.Seq <= after {
-				f.Superseded = append(f.Superseded, set)
-			}
-		}
-		f.Finished = finished(state, l, s.tag)
-	}
-	return f
-}
-
 // note is what is known of the snapshot called tag: nothing, if sstash did not take it.
 func (n *Node) note(tag string) note { return n.notes[tag] }
-
-// describe goes on without an answer, but not with the answer of another node.
-func (n *Node) describe(ctx context.Context, r *Report) (*manifest.Node, *manifest.Schema, error) {
-	if n.Describe == nil {
-		return nil, nil, nil
-	}
-	node, schema, err := n.Describe(ctx)
-	if errors.Is(err, ErrIdentity) {
-		return nil, nil, err
-	}
-	if err != nil {
-		r.Problems = append(r.Problems, fmt.Errorf("ask the database for its schema: %w", err))
-	}
-	return node, schema, nil
-}
-
-// changed is s when the history does not hold it yet.
-func (n *Node) changed(s *manifest.Schema) *manifest.Schema {
-	if known := n.Uploader.History.State().Schema(); s != nil && known != nil && known.Hash == s.Hash {
-		return nil
-	}
-	return s
-}
 
 // prune unlinks every set of the scan that the history holds now.
 func (n *Node) prune(ctx context.Context, r *Report) error {
