@@ -104,6 +104,11 @@ func (l *Log) span(ctx context.Context, from, to time.Time) (span, error) {
 	if err != nil {
 		return span{}, err
 	}
+	if wanted == s.first && !s.cut {
+		if wanted, err = l.overlap(ctx, s); err != nil {
+			return span{}, err
+		}
+	}
 	last, err := search(func(p Piece) bool { return !p.Until.Before(to) })
 	if err != nil {
 		return span{}, err
@@ -117,6 +122,23 @@ func (l *Log) span(ctx context.Context, from, to time.Time) (span, error) {
 		return span{}, fmt.Errorf("log piece %d is missing: %w", p.needs(), ErrDamaged)
 	}
 	return span{start, wanted, last}, nil
+}
+
+// overlap is the first piece with anything that was read since the stretch began: some of it may be at
+// the end of the one before.
+func (l *Log) overlap(ctx context.Context, s Stretch) (int, error) {
+	i := s.first
+	for i > 0 && l.pieces[i-1].number+1 == l.pieces[i].number {
+		p, err := l.header(ctx, i-1)
+		if errors.Is(err, ErrDamaged) || err == nil && p.Read.Before(s.began) {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		i--
+	}
+	return i, nil
 }
 
 type fetched struct {

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,9 @@ type Stretch struct {
 	// Why it does not go on from the stretch before it.
 	Why string
 
-	first, last int // indices in Log.pieces
+	first, last int       // indices in Log.pieces
+	began       time.Time // Since, before times that were twice were taken out
+	cut         bool      // it began with pieces that are gone
 }
 
 // entry is what a listing knows of a piece.
@@ -93,7 +96,7 @@ func (l *Log) stretch(ctx context.Context, i int) (s Stretch, before int, err er
 	for head > 0 && l.pieces[head-1].number+1 == l.pieces[head].number && l.pieces[head].number > last.First {
 		head--
 	}
-	s = Stretch{Since: last.Since, Until: last.Until, first: head, last: i}
+	s = Stretch{Since: last.Since, Until: last.Until, first: head, last: i, began: last.Since}
 	first, err := l.header(ctx, head)
 	if err == nil && first.Number == last.First {
 		s.Why = first.Why
@@ -102,6 +105,7 @@ func (l *Log) stretch(ctx context.Context, i int) (s Stretch, before int, err er
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return s, head - 1, err
 	}
+	s.cut = true
 	s.Why = fmt.Sprintf("the pieces of the log before %d are no longer there, or damaged", l.pieces[head].number)
 	return s, head - 1, l.shorten(ctx, &s)
 }
@@ -134,9 +138,8 @@ func (l *Log) shorten(ctx context.Context, s *Stretch) error {
 	if err != nil {
 		return err
 	}
-	if s.first = low; ok {
-		s.Since = l.headers[low].Read
-	} else {
+	s.first = low
+	if s.Since = l.headers[low].Read; !ok {
 		s.Until = time.Time{}
 	}
 	return nil
@@ -161,7 +164,7 @@ func (l *Log) disambiguate() {
 	as := slices.Clone(l.Stretches)
 	for i, after := range as {
 		for j, before := range as[:i] {
-			if !after.proves() || !after.Since.Before(before.Until) {
+			if after.Since.IsZero() || !after.Since.Before(before.Until) {
 				continue
 			}
 			if s := &l.Stretches[j]; after.Since.Before(s.Until) {
@@ -235,12 +238,11 @@ func (l *Log) Covers(from, to time.Time) error {
 
 // find returns the stretch that covers [from, to).
 func (l *Log) find(from, to time.Time) (Stretch, error) {
-	why, end := "nothing later is stored", to
-	for i := len(l.Stretches) - 1; i >= 0; i-- {
-		s := l.Stretches[i]
+	why, end := "", to
+	for _, s := range slices.Backward(l.Stretches) {
 		switch {
 		case !s.proves():
-			continue
+			why = cmp.Or(why, s.Why)
 		case s.Since.After(from):
 			if s.Since.Before(end) {
 				why, end = s.Why, s.Since
@@ -249,15 +251,12 @@ func (l *Log) find(from, to time.Time) (Stretch, error) {
 			if s.Until.After(from) {
 				from = s.Until
 			}
-			return s, hole(from, end, why)
+			return s, hole(from, end, cmp.Or(why, "nothing later is stored"))
 		default:
 			return s, nil
 		}
 	}
-	if len(l.pieces) == 0 {
-		why = "nothing is stored"
-	}
-	return Stretch{}, hole(from, end, why)
+	return Stretch{}, hole(from, end, cmp.Or(why, "nothing is stored"))
 }
 
 func hole(from, to time.Time, why string) error {
