@@ -11,6 +11,7 @@ import (
 
 	"github.com/sstash/sstash/internal/bucket/bucketurl"
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/doctor"
@@ -76,7 +77,7 @@ func (a *app) doctor(ctx context.Context) error {
 
 func (a *app) examineNode(ctx context.Context, cfg config.Config, largest int64) doctor.Findings {
 	dirs, _ := daemon.DataDirs(cfg) // the checks of cassandra.yaml and directories say what is wrong
-	return doctor.Node{Config: cfg, DataDirs: dirs, Largest: largest, Ask: func(ctx context.Context) (cassandra.Identity, error) {
+	n := doctor.Node{Config: cfg, DataDirs: dirs, Largest: largest, Ask: func(ctx context.Context) (cassandra.Identity, error) {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
 		conn, err := daemon.Dial(ctx, cfg)
@@ -85,7 +86,15 @@ func (a *app) examineNode(ctx context.Context, cfg config.Config, largest int64)
 		}
 		defer conn.Close()
 		return conn.Identity(ctx)
-	}}.Check(ctx)
+	}}
+	if cfg.Cassandra.CQL != "" {
+		n.LogMode = func(ctx context.Context) (commitlog.Mode, error) {
+			ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+			defer cancel()
+			return daemon.LogMode(ctx, cfg)
+		}
+	}
+	return n.Check(ctx)
 }
 
 // examineBucket tries the bucket, and the node's history in it. Its second result is what the largest

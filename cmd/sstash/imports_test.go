@@ -36,7 +36,7 @@ var scaffolds = []string{
 // only says who alone may import something.
 var only = map[string][]string{
 	"cloud.google.com/go/storage":                    {"internal/bucket/gcs"},
-	"github.com/fsnotify/fsnotify":                   {"watcher"},
+	"github.com/fsnotify/fsnotify":                   {"watcher", "internal/commitlog"},
 	"github.com/apache/cassandra-gocql-driver/v2":    {"internal/cassandra"},
 	"go.etcd.io/bbolt":                               {"internal/history"},
 	"github.com/spf13/cobra":                         {"cmd/sstash"},

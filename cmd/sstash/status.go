@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/daemon"
 	"github.com/sstash/sstash/internal/links"
@@ -141,6 +142,11 @@ func (a *app) look(ctx context.Context, cfg config.Config, why error) (status.St
 	s.Cluster, s.HostID = n.Cluster, n.HostID
 	s.Node, _ = os.Hostname() // only said to people
 	daemon.Measure(&s, l, state)
+	if stored, err := commitlog.Read(ctx, n.Bucket, n.node.Prefix); err == nil {
+		s.LogUntil = stored.Until()
+	} else {
+		s.Warnings = append(s.Warnings, err.Error())
+	}
 	s.CoveredUntil, s.LastFull, s.Seq = links.CoveredUntil(l, state), state.Whole().Began, state.Seq()
 	if s.LastDrill = daemon.LastDrill(cfg.State); s.LastDrill.Warning() != "" {
 		s.Warnings = append(s.Warnings, s.LastDrill.Warning())
@@ -160,6 +166,7 @@ func (d statusDoc) write(w io.Writer, now time.Time) {
 	}
 	fmt.Fprintf(w, "%s\t%s (%s/%s)\n", safe, d.Node, d.Cluster, d.HostID)
 	fmt.Fprintf(w, "covered until\t%s\n", d.CoveredUntil.ago(now))
+	fmt.Fprintf(w, "commit log until\t%s\n", d.LogUntil.ago(now))
 	fmt.Fprintf(w, "last full\t%s\n", d.LastFull.ago(now))
 	fmt.Fprintf(w, "not stored yet\t%s, %s\n", count(d.QueueFiles, "file"), size(d.QueueBytes))
 	fmt.Fprintf(w, "held by backups/\t%s, of which %s is durable\n", size(d.LinksBytes), size(d.LinksPrunableBytes))

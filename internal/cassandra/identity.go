@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -76,6 +77,26 @@ func (c *Conn) UnlinkedTables(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(unlinked)
 	return unlinked, nil
+}
+
+// CommitLog is how the node writes its commit log, as it was configured when it started.
+type CommitLog struct {
+	Sync       string // periodic, batch or group
+	DiskAccess string // 5.0+: legacy, mmap, standard, direct or auto; empty before
+}
+
+// CommitLog reads how the node writes its commit log: system_views.settings, 4.0+.
+func (c *Conn) CommitLog(ctx context.Context) (CommitLog, error) {
+	var l CommitLog
+	fields := map[string]*string{"commitlog_sync": &l.Sync, "commitlog_disk_access_mode": &l.DiskAccess}
+	for name, field := range fields {
+		err := c.session.Query(`SELECT value FROM system_views.settings WHERE name = ?`, name).
+			Consistency(gocql.One).ScanContext(ctx, field)
+		if err != nil && (field == &l.Sync || !errors.Is(err, gocql.ErrNotFound)) {
+			return CommitLog{}, fmt.Errorf("read settings of %s: %w", c.address, err)
+		}
+	}
+	return l, nil
 }
 
 // Peers reads the other nodes of the ring, those that are down too.

@@ -99,7 +99,9 @@ type Full struct {
 // CommitLog says how often the tail of the live commit log is stored; 0 turns
 // it off.
 type CommitLog struct {
-	Every time.Duration `yaml:"every"`
+	Every     time.Duration `yaml:"every"`
+	Directory string        `yaml:"directory"` // instead of what cassandra.yaml names
+	Spool     string        `yaml:"spool"`     // where an archive_command puts segments; ours to empty
 }
 
 // Rebase gives a table a new base when what it has flushed since the last one outweighs what it holds.

@@ -128,8 +128,11 @@ cassandra:
 # commit per this. Each commit costs two PUT requests.
 #commit_every: 60s
 
-# Store the tail of the live commit log this often. 0: off. Not in this version.
-#commit_log: {every: 10s}
+# Store what is new in the live commit log this often, for restores to the
+# microsecond. 1s is possible, 0 is off. directory: where cassandra.yaml does not
+# name it. spool: where the node's archive_command copies full segments to; they
+# are removed from there once they are stored.
+#commit_log: {every: 10s, directory: "", spool: ""}
 
 # What to keep, by age: every point, the commit log, one full a week, one a
 # month (here m is months). Not in this version: everything is kept.

@@ -72,6 +72,12 @@ func (f *faults) times(c Config) {
 	}
 	f.require(c.Rebase.Floor >= 0, "rebase.floor", "must not be negative")
 	f.require(c.Drill.UpTo >= 0, "drill.up_to", "must not be negative")
+	f.absolute("commit_log.directory", c.CommitLog.Directory)
+	f.absolute("commit_log.spool", c.CommitLog.Spool)
+	f.require(c.CommitLog.Spool == "" || c.CommitLog.Every > 0, "commit_log.spool",
+		"needs commit_log.every: archived segments alone don't say until when they hold everything")
+	f.require(c.CommitLog.Spool == "" || c.CommitLog.Spool != c.CommitLog.Directory, "commit_log.spool",
+		"must not be the commit log's own directory")
 	least("keep.points", c.Keep.Points, day)
 	least("watch.settle", c.Watch.Settle, 100*time.Millisecond)
 	f.require(c.Watch.Patience >= c.Watch.Settle, "watch.patience", "must not be shorter than watch.settle")

@@ -27,6 +27,7 @@ type board struct {
 	// scanned is when the scan before this one began.
 	open    map[string]time.Time
 	scanned time.Time
+	log     logState
 }
 
 func newBoard(n *Node) *board {
@@ -42,6 +43,10 @@ func (b *board) Status() status.Status {
 	defer b.mu.Unlock()
 	s := b.now
 	s.Warnings, s.Notes = slices.Clone(s.Warnings), slices.Clone(s.Notes)
+	s.LogUntil = b.log.Until
+	if b.log.warning != "" {
+		s.Warnings, s.OK = append(s.Warnings, b.log.warning), false
+	}
 	return s
 }
 

@@ -41,6 +41,7 @@ type Service struct {
 	checked    time.Time // that the history is still all there
 	failures   int       // in a row
 	flushing   atomic.Bool
+	flushSoon  atomic.Bool   // whatever nextFlush says
 	flushed    chan flushed  // the newest that succeeded and no pass knows of
 	wake       chan struct{} // there is something for a pass
 	background sync.WaitGroup
@@ -76,24 +77,30 @@ func (s *Service) Run(ctx context.Context) error {
 	s.nextFlush = schedule.Flush(s.Config.FlushEvery, s.Now(), s.HostID)
 	s.nextRebase = s.Now().Add(s.Config.Rebase.Every)
 	s.flushed, s.wake = make(chan flushed, 1), make(chan struct{}, 1)
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	s.observeBeside(ctx)
 	s.drills(ctx)
+	s.tailBeside(ctx, stop)
 	s.Notify("READY=1")
 	defer s.Notify("STOPPING=1")
 	for {
 		wait, err := s.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if Fatal(err) {
+		if ctx.Err() == nil && Fatal(err) {
 			return err
 		}
-		if err := s.idle(ctx, wait); err != nil {
-			return nil
+		if ctx.Err() != nil || s.idle(ctx, wait) != nil {
+			return ended(ctx)
 		}
 	}
+}
+
+// ended is why the service ends, nil when it was told to.
+func ended(ctx context.Context) error {
+	if err := context.Cause(ctx); Fatal(err) {
+		return err
+	}
+	return nil
 }
 
 // wakeUp ends the idling, now or the next time.
@@ -165,7 +172,7 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		}
 		return r, err
 	}
-	if s.flushesDue() && !s.nextFlush.After(now) {
+	if s.flushesDue() && (s.flushSoon.Swap(false) || !s.nextFlush.After(now)) {
 		s.nextFlush = schedule.Flush(s.Config.FlushEvery, now, s.HostID)
 		s.flush(ctx)
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/sstash/sstash/internal/backup"
+	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/status"
 )
 
@@ -19,8 +20,13 @@ type metrics struct {
 	stored   prometheus.Counter
 	failed   prometheus.Counter
 	unlinked prometheus.Counter
-	unsplit  *prometheus.CounterVec
-	damaged  prometheus.Counter
+
+	logPieces prometheus.Counter
+	logRaw    prometheus.Counter
+	logStored prometheus.Counter
+	logGaps   prometheus.Counter
+	unsplit   *prometheus.CounterVec
+	damaged   prometheus.Counter
 }
 
 func newMetrics(b *board) *metrics {
@@ -45,6 +51,10 @@ func newMetrics(b *board) *metrics {
 	m.unlinked = counter("unlinked_files_total", "Hard links unlinked after they were durable.")
 	m.unsplit = vector("unsplit_sstables_total", "SSTables of 3.0 or later with LZ4 that were stored with rows that are not in columns, by reason: class, chunk, schema or grammar.", "reason")
 	m.damaged = counter("damaged_sstables_total", "SSTables that were stored although they are damaged on this node.")
+	m.logPieces = counter("log_pieces_total", "Pieces of the commit log put: operations that a bucket charges for.")
+	m.logRaw = counter("log_bytes_total", "Bytes of the commit log stored.")
+	m.logStored = counter("log_stored_bytes_total", "Bytes of the pieces that hold them.")
+	m.logGaps = counter("log_gaps_total", "Times that the stored commit log began anew, also with the first.")
 	m.gauges(b)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -98,11 +108,30 @@ func (m *metrics) gauges(b *board) {
 		}
 		return rows
 	})
+	gauge("log_until_seconds", "Every write acknowledged before this moment is in the stored commit log.", func() float64 {
+		t := b.Log().Until
+		if t.IsZero() {
+			return 0
+		}
+		return float64(t.UnixMicro()) / 1e6
+	})
+	gauge("log_waiting_bytes", "Durable bytes of the commit log that are not stored.", func() float64 { return float64(b.Log().Waiting) })
+	gauge("log_pinned_bytes", "Bytes of commit log segments that the database has deleted and we hold.", func() float64 { return float64(b.Log().Pinned) })
 	gauge("queue_files", "Files found and not durable.", func() float64 { return float64(b.Status().QueueFiles) })
 	gauge("queue_bytes", "Their bytes.", func() float64 { return float64(b.Status().QueueBytes) })
 	gauge("links_bytes", "Bytes that links in backups/ hold.", func() float64 { return float64(b.Status().LinksBytes) })
 	gauge("bucket_bytes", "Stored bytes that the newest chains need.", func() float64 { return float64(b.Status().BucketBytes) })
 	gauge("warnings", "Things that need a person.", func() float64 { return float64(len(b.Status().Warnings)) })
+}
+
+// tail counts what a look at the commit log did.
+func (m *metrics) tail(r commitlog.Report) {
+	m.logPieces.Add(float64(r.Pieces))
+	m.logRaw.Add(float64(r.Raw))
+	m.logStored.Add(float64(r.Stored))
+	if r.Gap != "" {
+		m.logGaps.Inc()
+	}
 }
 
 func (m *metrics) pass(r backup.Report, err error) {

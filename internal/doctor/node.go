@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/config"
 )
 
@@ -25,6 +26,8 @@ type Node struct {
 	DataDirs []string
 	// Ask asks the database by CQL who it is; not used when the configuration has no CQL address.
 	Ask func(context.Context) (cassandra.Identity, error)
+	// LogMode asks the database how it syncs its commit log; nil where nobody can be asked.
+	LogMode func(context.Context) (commitlog.Mode, error)
 	// Largest is what restoring the largest table takes on disk, in bytes; 0 when nothing is known.
 	Largest int64
 }
@@ -37,6 +40,7 @@ func (n Node) Check(ctx context.Context) Findings {
 	id, asked := n.cql(ctx, &found, settings, read)
 	n.nodetool(ctx, &found, id, asked)
 	n.switches(ctx, &found, settings, read)
+	n.commitLog(ctx, &found)
 	n.watches(&found, "/proc/sys/fs/inotify")
 	n.state(&found)
 	n.space(&found)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/config"
 )
 
@@ -40,7 +41,7 @@ func healthy(t *testing.T) Node {
 
 func (n Node) yamlIs(t *testing.T, more string) {
 	t.Helper()
-	yaml := "cluster_name: prod\ndata_file_directories: [" + n.DataDirs[0] + "]\n" + more + "\n"
+	yaml := "cluster_name: prod\ndata_file_directories: [" + n.DataDirs[0] + "]\ncommitlog_directory: " + n.DataDirs[0] + "\n" + more + "\n"
 	if err := os.WriteFile(n.Config.Cassandra.YAML, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +112,25 @@ func TestNode(t *testing.T) {
 		n.Config.Cassandra.Nodetool = nil
 	})
 	f("no auto snapshots", "auto snapshots", Warn, "dropped", func(n *Node) { n.yamlIs(t, "incremental_backups: true\nauto_snapshot: false") })
+
+	f("no commit log", "commit log", Warn, "not stored", func(n *Node) { n.Config.CommitLog.Every = 0 })
+	f("a commit log somewhere", "commit log", Warn, "does not say where", func(n *Node) {
+		yaml := "cluster_name: prod\ndata_file_directories: [" + n.DataDirs[0] + "]\n"
+		if err := os.WriteFile(n.Config.Cassandra.YAML, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	f("a commit log that is not there", "commit log", Fail, "no such file", func(n *Node) { n.Config.CommitLog.Directory = "/absent" })
+	f("no spool", "commit log", Fail, "no such file", func(n *Node) { n.Config.CommitLog.Spool = "/absent" })
+	f("a node that does not say how it syncs", "commit log", Warn, "stands still", func(n *Node) {
+		n.LogMode = func(context.Context) (commitlog.Mode, error) { return commitlog.Mode{}, errors.New("3.11") }
+	})
+	f("O_DIRECT", "commit log", Warn, "40s", func(n *Node) {
+		n.LogMode = func(context.Context) (commitlog.Mode, error) { return commitlog.Mode{}, nil }
+	})
+	f("a commit log in memory", "commit log", OK, "every 10s", func(n *Node) {
+		n.LogMode = func(context.Context) (commitlog.Mode, error) { return commitlog.Mode{Mapped: true}, nil }
+	})
 
 	f("a file for a state directory", "state directory", Fail, "not a directory", func(n *Node) { n.Config.State = n.Config.Cassandra.YAML })
 	f("no room", "space for a restore", Warn, "EiB", func(n *Node) { n.Largest = 1 << 62 })

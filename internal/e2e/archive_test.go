@@ -124,6 +124,8 @@ func (a *archive) add(o bucket.Object, data []byte) error {
 		}
 		a.packs[name] = p
 		return nil
+	case "log": // commitlog.Read and Fetch read it
+		return nil
 	}
 	return fmt.Errorf("is of no known kind")
 }

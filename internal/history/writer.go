@@ -20,6 +20,7 @@ type Writer struct {
 	id     Identity
 	now    func() time.Time
 	nonce  string // of our open
+	opened uint64 // its number
 	state  *manifest.State
 	// doubt is a commit whose outcome is unknown: the store may hold it. Nothing else can be
 	// committed before it is settled.
@@ -73,9 +74,16 @@ func (w *Writer) open(ctx context.Context, open manifest.Body) error {
 	if prev := w.state.Newest(); prev != nil {
 		w.ahead = max(0, prev.Time.Sub(open.AsOf))
 	}
-	_, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open})
+	m, err := w.commit(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Open, Nonce: w.nonce}, Body: open})
+	if err == nil {
+		w.opened = m.Seq
+	}
 	return err
 }
+
+// Opened is the entry with which the writer opened the history: its number and nonce tell whose an
+// object is, and which of two writers opened later.
+func (w *Writer) Opened() (seq uint64, nonce string) { return w.opened, w.nonce }
 
 // catchUp reads what another writer has committed since.
 func (w *Writer) catchUp(ctx context.Context) error {

@@ -15,7 +15,8 @@ type Status struct {
 	OK bool `json:"ok"`
 	// CoveredUntil: every SSTable that the database had linked by then is durable. Zero: nothing is.
 	CoveredUntil time.Time `json:"covered_until,omitzero"`
-	// LogUntil stays empty until the commit log is stored.
+	// LogUntil: every write that was acknowledged before it is in the stored commit log, back to where
+	// that begins or has a hole. Zero: nothing is proven.
 	LogUntil  time.Time `json:"log_until,omitzero"`
 	LastFull  time.Time `json:"last_full,omitzero"` // when the newest whole full began
 	LastError string    `json:"last_error"`
