@@ -5,7 +5,10 @@
 //
 // A segment is a file CommitLog-<version>-<id>.log: a header, then a chain of sync markers, each of
 // which says where the next one is. What lies before the newest valid marker never changes again;
-// that is the durable stretch. How markers come about is what is proven by them; see below.
+// that is the durable stretch. The segment that is written to has a spare one behind it, empty but for
+// its header. Ids are consecutive within one run of the node. A tail holds every segment open, so that
+// what was written to one that is deleted can still be read, and learns of new ones by file events and
+// by listing the directory. It never writes there.
 //
 // # Pieces
 //
@@ -37,4 +40,45 @@
 // proven with it, so that a reader finds all stretches with a GET or two for each. Cassandra replays a
 // segment from its first byte only, so each part also names the piece that holds the beginning of its
 // segment. Whoever deletes old pieces must keep those that a kept piece needs for that.
+//
+// # What is proven
+//
+// Until is a moment before which every acknowledged write is in the pieces (I10). A marker alone proves
+// no such moment: a pass of the database's sync thread reserves its place, waits for the writes before
+// it, and writes it later; what was acknowledged meanwhile is behind it. So a look at time t is proven
+// by one of these, in what was durable when it was over, or when a later look was:
+//
+//   - The database acknowledges what it has synced (commitlog_sync batch, group): all that was
+//     acknowledged before t was behind a marker before t.
+//   - Nothing but zeros follows the durable stretch of any segment that is written through memory: a
+//     write is seen in the file before it is acknowledged. That is how idleness is told from what is not
+//     synced yet. It does not hold with compression, encryption, O_DIRECT (5.0), nor for segments that
+//     are recycled (2.1), and the database is asked whether it maps its segments.
+//   - Four passes have become visible since t in one segment. The first may have begun before t, and a
+//     marker may be written by who discards a segment; of four, one began after t, went through all
+//     segments up to the one then written to, and was over when the next began. All segments are read
+//     once more after the passes were counted. With O_DIRECT markers become visible in bulk, so a look
+//     counts as one pass however many it sees; this takes a flush to be visible within three looks.
+//
+// Passes are 100 ms apart (periodic, 4.0+, and 3.0.16, 3.11.2), or a sync period (10 s) where markers
+// are written with it. So a busy node's log is proven up to the look before, and with compression up to
+// 40 s ago. An idle one is proven at once, or with compression at its next writes: Cassandra writes its
+// size estimates every five minutes. A node that is stopped is idle.
+//
+// Since is when a stretch began, by a look at segments that were open from then on. A new stretch
+// begins, and says why:
+//
+//   - A segment was deleted before it could be opened, or 2.1 recycled it.
+//   - Ids are not consecutive, and file events were lost: others may have come and gone. Without lost
+//     events it is the node that was restarted, and each of its segments was seen.
+//   - The node was restarted with anything behind a durable stretch, or where that can't be seen: what
+//     it had acknowledged and not synced is lost, also to itself.
+//   - A tail begins, and a segment that was going on is gone or does not begin with the stored bytes
+//     (they are hashed), or segments are missing behind it. Else it goes on where the last one ended.
+//   - The clock was set back. All times are the node's: until is the time of a look as its clock said
+//     then or as it would say later, whichever is earlier. Times that were twice are in no stretch.
+//   - The disk was filling up, and deleted segments that were not stored yet were let go.
+//
+// A segment counts as ended, for a tail that begins later, when it was deleted and read after that, or
+// when four passes have written to a newer one and not to it.
 package commitlog

@@ -82,8 +82,9 @@ func (w *Writer) put(ctx context.Context, p *pending) (stored Piece, bytes int64
 		if errors.Is(err, fs.ErrExist) {
 			var ours bool
 			if ours, err = w.compare(ctx, p); err == nil && !ours {
-				w.next++
-				continue
+				if err = w.skip(ctx); err == nil {
+					continue
+				}
 			}
 		}
 		if err != nil {
@@ -93,6 +94,20 @@ func (w *Writer) put(ctx context.Context, p *pending) (stored Piece, bytes int64
 		w.next++
 		return stored, int64(len(p.object)), err
 	}
+}
+
+// skip goes behind whatever is there by now.
+func (w *Writer) skip(ctx context.Context) error {
+	for o, err := range w.bucket.List(ctx, w.prefix+"log/", objectName(w.prefix, w.next)) {
+		if err != nil {
+			return fmt.Errorf("list the commit log: %w", err)
+		}
+		if n, ok := parseObjectName(w.prefix, o.Name); ok {
+			w.next = n
+		}
+	}
+	w.next++
+	return nil
 }
 
 // compare reads what took our number. An older writer's last piece may have arrived late: then ours

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
-	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/commitlog"
 	"github.com/sstash/sstash/internal/config"
@@ -57,7 +54,7 @@ func (s *Service) tailBeside(ctx context.Context, stop context.CancelCauseFunc) 
 	seq, nonce := s.Uploader.History.Opened()
 	tail := &commitlog.Tail{
 		Dir: dir, Spool: s.Config.CommitLog.Spool, Every: s.Config.CommitLog.Every,
-		Bucket: limited{s.Bucket, s.Uploader.Limit}, Prefix: s.Uploader.Prefix,
+		Bucket: s.Bucket, Prefix: s.Uploader.Prefix,
 		Identity: commitlog.Identity{Cluster: s.Cluster, HostID: s.HostID, Open: seq, Nonce: nonce},
 		Ask:      func(ctx context.Context) (commitlog.Mode, error) { return LogMode(ctx, s.Config) }, Report: s.tailed,
 	}
@@ -128,22 +125,4 @@ func (b *board) Log() commitlog.Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.log.Report
-}
-
-// limited is a bucket to which bytes go no faster than allowed.
-type limited struct {
-	bucket.Bucket
-	limit *rate.Limiter // nil: as fast as they can
-}
-
-// Put implements bucket.Bucket.
-func (l limited) Put(ctx context.Context, name string, data []byte) error {
-	for left := len(data); l.limit != nil && left > 0; {
-		n := min(left, l.limit.Burst())
-		if err := l.limit.WaitN(ctx, n); err != nil {
-			return err
-		}
-		left -= n
-	}
-	return l.Bucket.Put(ctx, name, data)
 }

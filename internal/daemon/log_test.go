@@ -138,23 +138,20 @@ func TestI4_ServiceStopsWhenAnotherStoresTheLog(t *testing.T) {
 	other := c
 	other.State, other.Listen = filepath.Join(t.TempDir(), "clone"), ""
 	second := run(ctx, t, other, io.Discard)
-	for storedLog(t, c).Stretches[0].Until.IsZero() {
-		time.Sleep(10 * time.Millisecond)
-	}
 	// The first has nothing to commit, and finds out when it has a piece to put.
-	for id := uint64(1001); ; id++ {
+	var err error
+	for id := uint64(1001); err == nil && id < 1200; id++ {
 		writeSegment(t, c, id)
 		select {
-		case err := <-done:
-			if !errors.Is(err, history.ErrFenced) {
-				t.Errorf("the first service: %v, want ErrFenced", err)
-			}
-			stop()
-			if err := <-second; err != nil {
-				t.Error(err)
-			}
-			return
-		case <-time.After(100 * time.Millisecond):
+		case err = <-done:
+		case <-time.After(500 * time.Millisecond):
 		}
+	}
+	if !errors.Is(err, history.ErrFenced) {
+		t.Fatalf("the first service: %v, want ErrFenced", err)
+	}
+	stop()
+	if err := <-second; err != nil {
+		t.Error(err)
 	}
 }
