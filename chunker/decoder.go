@@ -13,7 +13,7 @@ import (
 
 // Decoder gets raw bytes back out of frames, which may be hostile. It is for
 // one goroutine and holds about 0.3 MiB, after rows of RowsSize 10 MiB; after the
-// most hostile frame ten times MaxRaw.
+// most hostile frame eleven times MaxRaw.
 type Decoder struct {
 	zstd    *zstd.Decoder
 	columns *columns.Decoder

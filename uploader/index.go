@@ -41,8 +41,7 @@ func (x *indexReader) give(w *coding, end int64) {
 // because the file is damaged or there would be more than RowsSize, the part ends anywhere.
 func (x *indexReader) before(end uint64) (entries []byte) {
 	for !x.lost {
-		head, _ := x.in.Peek(columns.MaxIndexHead) // shorter at the end; an error comes again
-		e, ok := columns.ParseIndexEntry(head)
+		e, ok := x.next()
 		if x.lost = !ok || e.Length > uint64(chunker.RowsSize-len(entries)); x.lost || e.Position >= end {
 			return entries
 		}
@@ -52,4 +51,15 @@ func (x *indexReader) before(end uint64) (entries []byte) {
 		entries, x.lost = entries[:at+n], err != nil
 	}
 	return entries
+}
+
+// next is the entry that comes next, false if that is none. It reads no more than it must.
+func (x *indexReader) next() (columns.IndexEntry, bool) {
+	for _, n := range []int{x.in.Buffered(), columns.MaxIndexHead} {
+		head, _ := x.in.Peek(n) // shorter at the end; an error comes again
+		if e, ok := columns.ParseIndexEntry(head); ok {
+			return e, true
+		}
+	}
+	return columns.IndexEntry{}, false
 }

@@ -70,8 +70,8 @@
 //
 // The frames of one component in file order. A manifest points at it with a
 // [ListRef], and a restore fetches it alone, by range; so it carries its own
-// version and checksum. An empty component has a list of no frames. A component
-// that spans packs has its list in the last pack that it touches, with frames in
+// version and checksum. An empty component has a list of no frames. The list of a
+// component is in the pack of its last frame or in a later one; frames may be in
 // lower-numbered packs of the same set.
 //
 //	u8       version     1. A reader refuses another one.
