@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -210,4 +211,42 @@ func TestIndexWithoutColumns(t *testing.T) {
 	if data, part := encodeIndexed(t, e, nil); data.Transform != chunker.Columns || part.Raw != 0 {
 		t.Errorf("without an index: %s and %+v", data.Transform, part)
 	}
+}
+
+// Whatever a frame claims of its index, it takes no more than what an honest one may take.
+func TestDecodeOfIndexIsBounded(t *testing.T) {
+	table := goldenTable(t, "nb")
+	e := newEncoder(t, chunker.Balanced)
+	p := table.pieces(len(table.ends))[0]
+	e.OpenRows(p, table.rows, chunker.RowsState{})
+	rows := bytes.Clone(encodeRows(t, e).Data)
+	d := chunker.NewDecoder()
+	const max, most = chunker.MaxRaw, 5 * chunker.MaxRaw
+	f := func(name string, raw uint32, data ...[]byte) {
+		t.Helper()
+		for _, transform := range []chunker.Transform{chunker.Index, chunker.Indexed} {
+			bomb := chunker.Frame{Transform: transform, Raw: raw, Data: slices.Concat(data...)}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := d.Decode(nil, bomb)
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, chunker.ErrCorrupt) {
+				t.Errorf("%s, %s: %v, want ErrCorrupt", name, transform, err)
+			}
+			if got := after.TotalAlloc - before.TotalAlloc; got > most {
+				t.Errorf("%s, %s: allocated %d bytes", name, transform, got)
+			}
+		}
+	}
+	bomb := zstdFrame(max, max>>17)
+	n := uint64(len(bomb))
+	f("nothing", 1)
+	f("no rows", 1, vints(0, max, n), bomb)
+	f("a rest of more than any", 1, vints(0, max+1, n), bomb, rows)
+	f("a rest that is longer than it says", 1, vints(0, 1, n), bomb, rows)
+	f("a rest that is shorter than it says", 1, vints(0, max, 0), rows)
+	f("a rest beyond the frame", 1, vints(0, 9, max), rows)
+	f("a position beyond 63 bits", 1, vints(1<<63, 0, 0), rows)
+	f("zeros for an index of one byte", 1, vints(0, max, n), bomb, rows)
+	f("zeros for the longest index", max, vints(1<<62, max, n), bomb, rows)
 }

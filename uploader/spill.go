@@ -37,6 +37,7 @@ type part struct {
 	refs      []pack.FrameRef
 }
 
+// heldFrame is a frame that is held back; its Data is its own, or that of the one before.
 type heldFrame struct {
 	part  *part
 	frame chunker.Frame
