@@ -16,6 +16,7 @@
 //	<data dir>/<keyspace>/<table>-<id>/backups/[.<index>/]<file>
 //	<data dir>/<keyspace>/<table>-<id>/snapshots/<tag>/[.<index>/]<file>
 //
-// The live files beside them are never listed. Nothing is written, and no symbolic
+// The live files beside them are never listed; Complete looks at those of one SSTable
+// by their names. Nothing is written, and no symbolic
 // link below a data directory is followed.
 package watcher
