@@ -94,4 +94,11 @@
 // gap ("gaps", in the increment of the scan or look that noticed it) lies between the base's "after"
 // and the barrier. A gap is closed by a base that goes on after it, and never otherwise. Both are
 // fields that a reader may pass over: it then proves less.
+//
+// # Rolls
+//
+// Every 512 entries, an increment without SSTables restates those before it ("roll"), so that a reader
+// fetches one object instead of them; each entry's header names the newest roll, and that the ones
+// before it. A roll is an entry like any other, in the chain of hashes, and restated by the next one.
+// What it restates stays, and counts for a reader that doesn't know rolls.
 package manifest

@@ -47,6 +47,8 @@ type Header struct {
 	// Base is the lowest manifest that is needed to restore the newest state at this entry, and to
 	// know what is already stored.
 	Base uint64 `json:"base"`
+	// Roll is the newest roll before this entry, as far as the newest state needs one; 0: none.
+	Roll uint64 `json:"roll,omitempty"`
 	// Keeps are the pack sets that stay alive while this manifest is kept. Components name their
 	// set by its place in this list.
 	Keeps []Keep `json:"keeps,omitempty"`
@@ -76,6 +78,7 @@ type Body struct {
 	Barrier *Barrier `json:"barrier,omitempty"`
 	Gaps    []Gap    `json:"gaps,omitempty"`
 	Tables  []Table  `json:"tables,omitempty"`
+	Roll    *Roll    `json:"roll,omitempty"`
 }
 
 // Node is who the database said it was.

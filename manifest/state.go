@@ -22,7 +22,8 @@ type State struct {
 	ended  map[string]bool // tags of fulls that have their last part
 	before *Schema         // the one before the newest entry
 	scans  []scan          // behind every entry but opens, in order
-	origin uint64          // the entry that comes first; 0: any
+	rolls  []Span
+	origin uint64 // the entry that comes first; 0: any
 	proofs proofs
 }
 
@@ -116,6 +117,7 @@ func (s *State) Apply(m *Manifest) error {
 		s.applyTable(m, t)
 	}
 	s.proofs.apply(m)
+	s.applyRoll(m)
 	return nil
 }
 

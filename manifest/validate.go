@@ -35,6 +35,9 @@ func (m *Manifest) validate() error {
 			return err
 		}
 	}
+	if err := m.validateRoll(); err != nil {
+		return err
+	}
 	return m.validateProofs()
 }
 

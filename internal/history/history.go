@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -140,28 +141,41 @@ func decode(name string, seq uint64, object []byte) (*manifest.Manifest, error) 
 
 func missing(name string) error { return fmt.Errorf("%s is missing: %w", name, ErrDamaged) }
 
-// Each calls fn with the entries from..to in order. They are fetched several at a time, and no more
-// than that are held here.
+// Each calls fn with the entries from..to in order. They are fetched several at a time, where there are
+// rolls those, and no more than that are held here.
 func (r *Reader) Each(ctx context.Context, from, to uint64, fn func(*manifest.Manifest) error) error {
-	for from <= to {
-		n := min(to-from+1, readers)
-		batch := make([]*manifest.Manifest, n)
+	var rolls []manifest.Span
+	if to >= from+few {
+		var err error
+		if rolls, err = r.rolls(ctx, to); err != nil {
+			return err
+		}
+	}
+	todo := units(from, to, rolls)
+	for len(todo) > 0 {
+		n := min(len(todo), readers)
+		if slices.ContainsFunc(todo[:n], func(u unit) bool { return u.roll > 0 }) {
+			n = min(n, rollReaders)
+		}
+		batch := make([][]*manifest.Manifest, n)
 		g, gctx := errgroup.WithContext(ctx)
-		for i := range batch {
+		for i, u := range todo[:n] {
 			g.Go(func() (err error) {
-				batch[i], err = r.Manifest(gctx, from+uint64(i))
+				batch[i], err = r.read(gctx, u)
 				return err
 			})
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		for _, m := range batch {
-			if err := fn(m); err != nil {
-				return err
+		for _, entries := range batch {
+			for _, m := range entries {
+				if err := fn(m); err != nil {
+					return err
+				}
 			}
 		}
-		from += n
+		todo = todo[n:]
 	}
 	return nil
 }

@@ -212,12 +212,23 @@ func (w *Writer) commit(ctx context.Context, m *manifest.Manifest) (*manifest.Ma
 	if err := w.Settle(ctx); err != nil {
 		return nil, err
 	}
+	if err := w.roll(ctx); err != nil {
+		return nil, err
+	}
+	return w.write(ctx, m)
+}
+
+// write makes m the next entry.
+func (w *Writer) write(ctx context.Context, m *manifest.Manifest) (*manifest.Manifest, error) {
 	if m.Seq = w.state.Seq() + 1; m.Seq > last {
 		return nil, fmt.Errorf("%s leaves no number for what comes after it: %w", Name(w.reader.Prefix, last), ErrDamaged)
 	}
 	m.Time = w.now().UTC()
 	m.Cluster, m.HostID, m.Writer = w.id.Cluster, w.id.HostID, w.nonce
 	m.Base = w.state.Base()
+	if rolls := w.state.Rolls(); len(rolls) > 0 && rolls[len(rolls)-1].To >= m.Base {
+		m.Roll = rolls[len(rolls)-1].Seq
+	}
 	if f := m.Body.Full; f != nil && f.All && f.Last {
 		m.Base = max(m.Base, f.After+1)
 	}

@@ -1,0 +1,211 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/bucket/buckettest"
+	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+)
+
+// counted counts GETs of manifests.
+type counted struct {
+	bucket.Bucket
+	gets chan string
+}
+
+func (c counted) Get(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	c.gets <- name
+	return c.Bucket.Get(ctx, name, off, n)
+}
+
+// long is a history of n increments of one SSTable each, with a part of a full among them.
+func long(t *testing.T, n int) *buckettest.Memory {
+	t.Helper()
+	b := &buckettest.Memory{}
+	w := openWriter(t, b, nil)
+	table := sstable.Table{Keyspace: "shop", Name: "users", ID: "b2637280e58c11f199085b39e1f4c1a0"}
+	for i := range n {
+		keeps := []manifest.Keep{{Set: pack.NewSetID(), Packs: 1, Bytes: 100, Raw: 1000}}
+		row := manifest.Table{Table: table, SSTables: []manifest.SSTable{{
+			Stem: fmt.Sprintf("nb-%d-big", i), Components: []manifest.Component{{Name: sstable.Data, Size: 10, Inode: uint64(i)}},
+		}}}
+		body, kind := manifest.Body{AsOf: time.Now().UTC().Round(0), Pending: []string{fmt.Sprint("tag ", i)}}, manifest.Increment
+		if i == n/3 {
+			row.Base = &manifest.Base{ID: "part"}
+			kind, body.Full = manifest.Full, &manifest.FullPart{Tag: "tag"}
+		}
+		body.Tables = []manifest.Table{row}
+		if _, err := w.Commit(t.Context(), kind, keeps, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// A reader that knows rolls and one that doesn't read the same history, the first with few GETs; a roll
+// that is damaged, and restated by the next, only costs more of them.
+func TestRollsSayTheSame(t *testing.T) {
+	const n = 3*rollEvery + 100
+	b := long(t, n)
+	r := Reader{Bucket: b, Prefix: prefix}
+	newest, err := r.Newest(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var one []*manifest.Manifest
+	for seq := uint64(1); seq <= newest; seq++ {
+		m, err := r.Manifest(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one = append(one, m)
+	}
+	rolls := map[uint64]bool{}
+	old := manifest.NewState() // I4: to each, the previous one's hash
+	for _, m := range one {
+		if m.Body.Roll != nil {
+			rolls[m.Seq] = true
+		}
+		if err := old.Apply(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(rolls) != 3 {
+		t.Fatalf("%d rolls in %d entries", len(rolls), newest)
+	}
+	f := func(what string, b bucket.Bucket, most int) {
+		t.Helper()
+		c := counted{b, make(chan string, 10*n)}
+		var got []*manifest.Manifest
+		err := (&Reader{Bucket: c, Prefix: prefix}).Each(t.Context(), 1, newest, func(m *manifest.Manifest) error {
+			got = append(got, m)
+			return nil
+		})
+		if err != nil || len(got) != len(one) {
+			t.Fatalf("%s: %d entries of %d, %v", what, len(got), len(one), err)
+		}
+		for i, m := range got {
+			want := *one[i]
+			if m.Body.Roll == nil && want.Body.Roll != nil {
+				want.Body.Roll, want.Keeps = nil, nil // restated itself
+			}
+			if !reflect.DeepEqual(*m, want) {
+				t.Fatalf("%s: entry %d is %+v, want %+v", what, i+1, *m, want)
+			}
+		}
+		if gets := len(c.gets); gets > most {
+			t.Errorf("%s: %d GETs, want at most %d", what, gets, most)
+		}
+	}
+	f("whole", b, 3+100+10)
+	s, err := r.State(t.Context(), newest)
+	if err != nil || s.Seq() != newest || s.After("tag 7", nil) != old.After("tag 7", nil) || len(s.Chain(s.Tables()[0]).SSTables) != n-1 {
+		t.Errorf("state: %v, at %d, after %d instead of %d", err, s.Seq(), s.After("tag 7", nil), old.After("tag 7", nil))
+	}
+	f("one is damaged", damagedAt{b, Name(prefix, rollEvery+1)}, rollEvery+3+100+20)
+	broken := Reader{Bucket: damagedAt{b, Name(prefix, 3*rollEvery+1)}, Prefix: prefix}
+	if _, err := broken.State(t.Context(), newest); !errors.Is(err, ErrDamaged) {
+		t.Errorf("the newest roll, an entry that no other restates, is damaged: %v", err)
+	}
+}
+
+// damagedAt is a bucket in which one object is cut short.
+type damagedAt struct {
+	bucket.Bucket
+	name string
+}
+
+func (d damagedAt) Get(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	b, err := d.Bucket.Get(ctx, name, off, n)
+	if err == nil && name == d.name {
+		b = b[:len(b)/2]
+	}
+	return b, err
+}
+
+// A writer goes on rolling after a restart, and after a full has made what is before it needless.
+func TestRollsGoOn(t *testing.T) {
+	b := long(t, rollEvery+10)
+	for range 2 {
+		w := openWriter(t, b, nil)
+		for range rollEvery / 2 {
+			if err := commit(w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w := openWriter(t, b, nil)
+	if rolls := w.State().Rolls(); len(rolls) != 2 || rolls[1].From != rolls[0].To+1 || rolls[1].To != rolls[1].From+rollEvery-1 {
+		t.Errorf("rolls %+v", rolls)
+	}
+	full := manifest.Body{AsOf: time.Now().UTC(), Full: &manifest.FullPart{Tag: "all", After: w.State().Seq() - 1, All: true, Last: true}}
+	if _, err := w.Commit(t.Context(), manifest.Full, nil, full); err != nil {
+		t.Fatal(err)
+	}
+	if err := commit(w); err != nil {
+		t.Fatal(err)
+	}
+	if m := w.State().Newest(); m.Roll != 0 {
+		t.Errorf("the newest entry names roll %d, which nothing needs", m.Roll)
+	}
+	if n := seqs(t, b); n == 0 {
+		t.Error("no history")
+	}
+}
+
+// After a year of a commit per minute and no full, a plan reads so many objects: at 30 ms each, four at
+// a time, in less than 10 s.
+func TestObjectsToReadAfterAYear(t *testing.T) {
+	const year = 365 * 24 * 60
+	var rolls []manifest.Span
+	next := uint64(1)
+	for n := 0; n < year; n += rollEvery {
+		rolls = append(rolls, manifest.Span{Seq: next + rollEvery, From: next, To: next + rollEvery - 1})
+		next += rollEvery
+	}
+	rolls = rolls[:len(rolls)-1] // the worst moment: right before the next
+	last := rolls[len(rolls)-1].To + rollEvery
+	got := units(1, last, rolls)
+	t.Logf("%d entries in %d objects", last, len(got))
+	if len(got) > 1600 {
+		t.Errorf("%d objects, want at most 1600", len(got))
+	}
+	seen := uint64(0)
+	for _, u := range got {
+		if u.from != seen+1 || u.to < u.from {
+			t.Fatalf("%+v comes after entry %d", u, seen)
+		}
+		seen = u.to
+	}
+	if seen != last {
+		t.Errorf("it ends with entry %d of %d", seen, last)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	rolls := []manifest.Span{{Seq: 11, From: 3, To: 10}, {Seq: 20, From: 12, To: 19}}
+	f := func(from, to uint64, want string) {
+		t.Helper()
+		var got []string
+		for _, u := range units(from, to, rolls) {
+			got = append(got, fmt.Sprintf("%d-%d/%d", u.from, u.to, u.roll))
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%d to %d: %s, want %s", from, to, s, want)
+		}
+	}
+	f(1, 2, "1-1/0 2-2/0")
+	f(2, 12, "2-2/0 3-10/11 11-11/0 12-12/20")
+	f(5, 21, "5-10/11 11-11/0 12-19/20 20-20/0 21-21/0")
+	f(4, 4, "4-4/11")
+	f(3, 2, "")
+}

@@ -1,0 +1,134 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/pack"
+)
+
+// Roll restates a stretch of the history in one entry, so that a reader fetches that instead of each of
+// them. What it restates stays as it is, and says the same. To a reader that doesn't know rolls it is an
+// increment that holds nothing.
+type Roll struct {
+	From uint64 `json:"from"` // the first entry of the stretch
+	To   uint64 `json:"to"`   // the last one
+	// Entries are those of the stretch but for fulls, which are as large as all the others and are read
+	// one by one.
+	Entries []Rolled `json:"entries"`
+	// Before are the rolls before this one that the newest state still needs, oldest first.
+	Before []Span `json:"before,omitempty"`
+}
+
+// Rolled is one entry as a roll restates it.
+type Rolled struct {
+	Header Header `json:"header"` // without Keeps
+	// Keeps are the entry's, as indexes into those of the roll, which keeps alive what they keep.
+	Keeps []int        `json:"keeps,omitempty"`
+	Body  Body         `json:"body"`
+	Sum   chunker.Hash `json:"sum"`
+}
+
+// Span says which entries the roll with number Seq restates.
+type Span struct {
+	Seq  uint64 `json:"seq"`
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
+// NewRoll makes the body and the pack sets of a roll of entries, which are consecutive. AsOf and Pending
+// are those of the last scan: a roll has none of its own.
+func NewRoll(entries []*Manifest, before []Span) (Body, []Keep) {
+	r := &Roll{From: entries[0].Seq, To: entries[len(entries)-1].Seq, Before: before}
+	body := Body{Roll: r}
+	var keeps []Keep
+	at := map[pack.SetID]int{}
+	for _, m := range entries {
+		if m.Kind != Open {
+			body.AsOf, body.Pending = m.Body.AsOf, m.Body.Pending
+		}
+		if m.Kind == Full {
+			continue
+		}
+		e := Rolled{Header: m.Header, Body: m.Body, Sum: m.Sum}
+		e.Header.Keeps = nil
+		if m.Body.Roll != nil {
+			e.Body.Roll = nil // another roll: it holds nothing itself
+			r.Entries = append(r.Entries, e)
+			continue
+		}
+		for _, k := range m.Keeps {
+			i, ok := at[k.Set]
+			if !ok {
+				i = len(keeps)
+				at[k.Set] = i
+				keeps = append(keeps, k)
+			}
+			e.Keeps = append(e.Keeps, i)
+		}
+		r.Entries = append(r.Entries, e)
+	}
+	return body, keeps
+}
+
+// Unroll returns the entries that the roll m restates, in order, as they were decoded.
+func (m *Manifest) Unroll() []*Manifest {
+	if m.Body.Roll == nil {
+		return nil
+	}
+	all := make([]*Manifest, len(m.Body.Roll.Entries))
+	for i, e := range m.Body.Roll.Entries {
+		all[i] = &Manifest{Header: e.Header, Body: e.Body, Sum: e.Sum}
+		for _, k := range e.Keeps {
+			all[i].Keeps = append(all[i].Keeps, m.Keeps[k])
+		}
+	}
+	return all
+}
+
+// Rolls are the rolls of the stretch, oldest first.
+func (s *State) Rolls() []Span { return s.rolls }
+
+// Unrolled is the first entry that is needed and that no roll restates.
+func (s *State) Unrolled() uint64 {
+	from := s.Base()
+	if n := len(s.rolls); n > 0 {
+		from = max(from, s.rolls[n-1].To+1)
+	}
+	return from
+}
+
+func (s *State) applyRoll(m *Manifest) {
+	if r := m.Body.Roll; r != nil {
+		s.rolls = append(slices.Clone(r.Before), Span{m.Seq, r.From, r.To})
+	}
+}
+
+func (m *Manifest) validateRoll() error {
+	r := m.Body.Roll
+	if r == nil {
+		return nil
+	}
+	if m.Kind != Increment || r.From == 0 || r.To < r.From || r.To >= m.Seq {
+		return corrupt("a roll of entries %d to %d", r.From, r.To)
+	}
+	last := r.From - 1
+	for _, e := range r.Entries {
+		if e.Header.Seq <= last || e.Header.Seq > r.To || e.Body.Roll != nil || len(e.Header.Keeps) > 0 {
+			return corrupt("entry %d in a roll of %d to %d", e.Header.Seq, r.From, r.To)
+		}
+		last = e.Header.Seq
+		for _, k := range e.Keeps {
+			if k < 0 || k >= len(m.Keeps) {
+				return corrupt("entry %d in a roll keeps pack set %d of %d", e.Header.Seq, k, len(m.Keeps))
+			}
+		}
+	}
+	for _, x := range m.Unroll() {
+		if err := x.validate(); err != nil {
+			return fmt.Errorf("entry %d in a roll: %w", x.Seq, err)
+		}
+	}
+	return nil
+}

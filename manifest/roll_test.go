@@ -1,0 +1,81 @@
+package manifest
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/pack"
+)
+
+// rolled is a roll of an increment, a full and a cut, and those as they are decoded.
+func rolled(t *testing.T) (*Manifest, []*Manifest) {
+	t.Helper()
+	var entries []*Manifest
+	for i, kind := range []Kind{Increment, Full, KindCut} {
+		m := example()
+		m.Seq, m.Kind, m.Keeps[0].Set = uint64(i+3), kind, pack.SetID{byte(i / 2)} // the first two share one
+		if kind != Full {
+			m.Body.Full, m.Body.Tables[0].Base = nil, nil
+		}
+		if kind == KindCut {
+			m.Body.Tables[0].Cut = &Cut{Why: Dropped, At: cutAt(1), After: 2}
+		}
+		object, err := Encode(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = Decode(object); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, m)
+	}
+	r := example()
+	r.Seq, r.Kind = 6, Increment
+	r.Body, r.Keeps = NewRoll(entries, []Span{{Seq: 2, From: 1, To: 1}})
+	return r, entries
+}
+
+func TestRoll(t *testing.T) {
+	m, entries := rolled(t)
+	object, err := Encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Decode(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := back.Unroll(), []*Manifest{entries[0], entries[2]}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(back.Keeps) != 2 || back.Kind != Increment || len(back.Body.Tables) != 0 || !back.Body.AsOf.Equal(entries[2].Body.AsOf) {
+		t.Errorf("to who doesn't know rolls it is %+v", back)
+	}
+	if e := entries[0]; e.Unroll() != nil {
+		t.Error("an increment restates something")
+	}
+}
+
+func TestHostileRollsAreRefused(t *testing.T) {
+	f := func(what string, want error, change func(*Roll)) {
+		t.Helper()
+		m, _ := rolled(t)
+		m.Format = Format
+		change(m.Body.Roll)
+		if _, err := Decode(raw(t, m)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+	}
+	f("none", nil, func(*Roll) {})
+	f("of itself", chunker.ErrCorrupt, func(r *Roll) { r.To = 6 })
+	f("of nothing", chunker.ErrCorrupt, func(r *Roll) { r.From = 6 })
+	f("out of order", chunker.ErrCorrupt, func(r *Roll) { r.Entries[1].Header.Seq = 3 })
+	f("beyond its end", chunker.ErrCorrupt, func(r *Roll) { r.Entries[1].Header.Seq = 7 })
+	f("a set that is not there", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Keeps[0] = 2 })
+	f("a roll in a roll", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Body.Roll = &Roll{} })
+	f("a hostile name", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Body.Tables[0].SSTables[0].Stem = "../x" })
+	f("an unknown kind", ErrNewer, func(r *Roll) { r.Entries[0].Header.Kind = "merge" })
+}
