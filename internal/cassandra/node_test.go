@@ -76,6 +76,7 @@ func TestIdentity(t *testing.T) {
 	if generation, err := n.tool.Generation(ctx); err != nil || generation != int64(before.GossipGeneration) {
 		t.Errorf("nodetool says generation %d, %v", generation, err)
 	}
+	n.commitLog(t)
 	n.switchBackups(t)
 	n.exec(t, `CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
 		`CREATE TABLE shop."Off" (id int PRIMARY KEY) WITH incremental_backups = false`, `CREATE TABLE shop.plain (id int PRIMARY KEY)`)
@@ -94,6 +95,14 @@ func TestIdentity(t *testing.T) {
 	}
 	n.down(t)
 	n.recovers(t, after)
+}
+
+func (n testNode) commitLog(t *testing.T) {
+	t.Helper()
+	l, err := n.conn.CommitLog(t.Context())
+	if err != nil || l.Sync != "periodic" || l.DiskAccess != "legacy" && l.DiskAccess != "mmap" {
+		t.Errorf("commit log %+v, %v", l, err)
+	}
 }
 
 // switchBackups: CQL and nodetool agree on whether incremental backups are on.

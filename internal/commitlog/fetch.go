@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -278,20 +277,4 @@ func (a *assembly) clean(keep bool) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// ReadHeader reads the header of a segment's file. ErrNotSegment: it has none, or none yet.
-func ReadHeader(r io.ReaderAt) (Header, error) {
-	b := make([]byte, MaxHeader)
-	n, err := r.ReadAt(b[:512], 0)
-	if h, parseErr := ParseHeader(b[:n]); parseErr == nil {
-		return h, nil
-	}
-	if err == nil {
-		n, err = r.ReadAt(b, 0)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return Header{}, fmt.Errorf("read segment header: %w", err)
-	}
-	return ParseHeader(b[:n])
 }

@@ -87,6 +87,21 @@ func ParseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
+// ReadHeader reads the header of a segment's file. ErrNotSegment: it has none, or none yet.
+func ReadHeader(r io.ReaderAt) (h Header, err error) {
+	for _, size := range []int{512, MaxHeader} { // the first is enough for almost all
+		b := make([]byte, size)
+		n, readErr := r.ReadAt(b, 0)
+		if readErr != nil && !errors.Is(readErr, io.EOF) {
+			return Header{}, fmt.Errorf("read segment header: %w", readErr)
+		}
+		if h, err = ParseHeader(b[:n]); err == nil || n < size {
+			break
+		}
+	}
+	return h, err
+}
+
 func (h *Header) parameters(text []byte) error {
 	if len(text) == 0 {
 		return nil
