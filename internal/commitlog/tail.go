@@ -25,6 +25,13 @@ const (
 	reserve = 0.08
 )
 
+// Crowded tells whether so little of the disk that dir is on is free that segments which the database
+// has deleted are not held for it.
+func Crowded(dir string) bool {
+	var disk unix.Statfs_t
+	return unix.Statfs(dir, &disk) == nil && float64(disk.Bavail) < reserve*float64(disk.Blocks)
+}
+
 // Mode is how a database syncs its commit log. The zero value is what is true of all.
 type Mode struct {
 	// Waits: a write is acknowledged when it is synced (commitlog_sync batch or group).
@@ -102,18 +109,19 @@ func fatal(err error) error {
 // tailing is a Tail at work.
 type tailing struct {
 	*Tail
-	now    func() moment
-	holder *holder
-	writer *Writer // nil until the end of the stored log is known
-	end    *Piece  // of what was stored before
-	proof  proof
-	mode   Mode
-	known  bool          // the database has said how it syncs
-	asked  time.Duration // when it was asked last
-	seen   int64         // the highest id so far
-	missed []string      // since the last look that could judge
-	blind  string        // likewise
-	last   moment        // when the look before was over
+	now     func() moment
+	crowded func(dir string) bool
+	holder  *holder
+	writer  *Writer // nil until the end of the stored log is known
+	end     *Piece  // of what was stored before
+	proof   proof
+	mode    Mode
+	known   bool          // the database has said how it syncs
+	asked   time.Duration // when it was asked last
+	seen    int64         // the highest id so far
+	missed  []string      // since the last look that could judge
+	blind   string        // likewise
+	last    moment        // when the look before was over
 	// stretches are those with news to be put, in order; the last one is going on.
 	stretches []going
 	proven    going         // the newest with anything proven that is stored
@@ -132,7 +140,7 @@ type going struct {
 }
 
 func newTailing(t *Tail) *tailing {
-	return &tailing{Tail: t, now: systemClock(), holder: newHolder(t.Dir), asked: -askAgain}
+	return &tailing{Tail: t, now: systemClock(), crowded: Crowded, holder: newHolder(t.Dir), asked: -askAgain}
 }
 
 func (t *tailing) current() *going { return &t.stretches[len(t.stretches)-1] }
@@ -290,8 +298,7 @@ func (t *tailing) measure(r *Report) {
 	if t.pending != nil {
 		r.Waiting += int64(len(t.pending.raw))
 	}
-	var disk unix.Statfs_t
-	if r.Pinned == 0 || unix.Statfs(t.Dir, &disk) != nil || float64(disk.Bavail) > reserve*float64(disk.Blocks) {
+	if r.Pinned == 0 || !t.crowded(t.Dir) {
 		return
 	}
 	for _, s := range all {

@@ -272,6 +272,45 @@ func TestI10_TailMissesASegment(t *testing.T) {
 	}
 }
 
+// down is a bucket that can't be written.
+type down struct{ bucket.Bucket }
+
+func (down) Put(context.Context, string, []byte) error { return bucket.ErrUnreachable }
+
+// The database needs the room more than we need the segment.
+func TestI10_TailLetsGoWhenTheDiskIsFull(t *testing.T) {
+	w := newWorld(t)
+	one := w.segment(1000, "").write(t, "first").sync(t)
+	two := w.segment(1001, "")
+	w.look(0)
+	w.look(10)
+	w.writer.bucket = down{w.bucket}
+	fails := func() {
+		t.Helper()
+		if err := w.turn(t.Context()); !errors.Is(err, bucket.ErrUnreachable) {
+			t.Fatal(err)
+		}
+	}
+	one.write(t, "second").sync(t)
+	fails()
+	one.write(t, "third").sync(t)
+	one.remove(t)
+	two.write(t, "fourth").sync(t)
+	if fails(); w.last.Pinned == 0 || w.last.Waiting == 0 {
+		t.Errorf("holds %+v", w.last)
+	}
+	w.crowded = func(string) bool { return true }
+	fails()
+	if fails(); w.last.Pinned > 0 {
+		t.Errorf("still holds %+v", w.last)
+	}
+	w.writer.bucket = w.bucket
+	w.look(10)
+	w.look(10)
+	w.until(30, "")
+	covers(t, mustRead(t, w.bucket), 5, 35, "lost before they were stored: CommitLog-7-1000.log")
+}
+
 func TestI10_TailSeesARestart(t *testing.T) {
 	f := func(name string, clean bool, mode Mode, parameters string, between func(*world, *made), gap string) {
 		t.Run(name, func(t *testing.T) {

@@ -43,6 +43,10 @@ func (n Node) commitLog(ctx context.Context, found *Findings) {
 			return
 		}
 	}
+	if commitlog.Crowded(dir) {
+		found.warn(check, "make room", "%s: its disk is nearly full, so a segment that the database deletes before it is stored is lost to the log", dir)
+		return
+	}
 	if n.LogMode == nil {
 		found.ok(check, "%s can be read", dir)
 		return
