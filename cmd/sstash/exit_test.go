@@ -13,6 +13,7 @@ import (
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/history"
 	"github.com/sstash/sstash/internal/restore"
+	"github.com/sstash/sstash/internal/scratch"
 )
 
 func TestExitCode(t *testing.T) {
@@ -41,6 +42,7 @@ func TestExitCode(t *testing.T) {
 	f(history.ErrInUse, 4)
 	f(backup.ErrIdentity, 4)
 	f(restore.ErrNotEmpty, 4)
+	f(scratch.ErrNotIsolated, 4)
 	f(bucket.ErrDenied, 5)
 	f(bucket.ErrUnreachable, 5)
 	f(errTooOld, 6)

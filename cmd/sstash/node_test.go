@@ -33,7 +33,8 @@ func TestOnARealNode(t *testing.T) {
 	}
 
 	c := newCLI(t)
-	c.environ = []string{"SSTASH_CONFIG=" + c.path("sstash.yaml"), "SSTASH_STATE=" + c.path("state"), "SSTASH_LISTEN="}
+	c.environ = []string{"SSTASH_CONFIG=" + c.path("sstash.yaml"), "SSTASH_STATE=" + c.path("state"), "SSTASH_LISTEN=",
+		"SSTASH_CASSANDRA_SCRATCH=" + strings.Join(node.Cassandra(), " ")}
 	var made initDoc
 	c.json(&made, 0, "init", "--yaml", node.YAML, "--nodetool", strings.Join(node.Nodetool(), ","), "--bucket", "file://"+c.path("bucket"))
 	if made.Cluster != "cassandratest" || made.HostID == "" || made.CQL != node.CQL {

@@ -44,6 +44,7 @@ func (n Node) Check(ctx context.Context) Findings {
 	n.watches(&found, "/proc/sys/fs/inotify")
 	n.state(&found)
 	n.space(&found)
+	n.scratch(&found)
 	return found
 }
 

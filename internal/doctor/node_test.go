@@ -34,6 +34,7 @@ func healthy(t *testing.T) Node {
 	n.Config.Cassandra.YAML = filepath.Join(dir, "cassandra.yaml")
 	n.Config.Cassandra.CQL = "127.0.0.1:9042"
 	n.Config.Cassandra.Nodetool = []string{filepath.Join(dir, "nodetool")}
+	n.Config.Cassandra.Scratch = []string{"sh", "-c", "exec cassandra -f"}
 	n.yamlIs(t, "incremental_backups: true")
 	n.nodetoolSays(t, "running")
 	return n
@@ -97,6 +98,8 @@ func TestNode(t *testing.T) {
 	})
 	f("another name in the bucket", "cql", Warn, `"eu"`, func(n *Node) { n.Config.Cluster = "eu" })
 
+	f("no scratch node", "scratch node", Warn, "not configured", func(n *Node) { n.Config.Cassandra.Scratch = nil })
+	f("a wrong scratch node", "scratch node", Warn, "no such file", func(n *Node) { n.Config.Cassandra.Scratch = []string{"/absent/cassandra", "-f"} })
 	f("no nodetool", "nodetool", Warn, "not configured", func(n *Node) { n.Config.Cassandra.Nodetool = nil })
 	f("a wrong nodetool", "nodetool", Fail, "no such file", func(n *Node) { n.Config.Cassandra.Nodetool = []string{"/absent/nodetool"} })
 	f("another node's nodetool", "nodetool", Fail, "CQL to 4.1.10", func(n *Node) {
