@@ -35,7 +35,7 @@ running node is not touched, and nothing is left behind.`,
 		}),
 	}
 	cmd.Flags().StringSliceVar(&o.Tables, "tables", nil, "KS or KS.T, several with commas (default: one table, by lot)")
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "a directory of our own with room for the tables (default: below the state directory)")
+	cmd.Flags().StringVar(&o.Dir, "dir", "", "a directory with room for the tables (default: the state directory)")
 	_ = cmd.RegisterFlagCompletionFunc("tables", a.completeTables) // the flag is there
 	return cmd
 }

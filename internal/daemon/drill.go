@@ -24,7 +24,7 @@ import (
 // DrillOptions are what a drill needs besides a configuration.
 type DrillOptions struct {
 	Tables []string // "KS" or "KS.T"; empty: one is drawn
-	Dir    string   // absolute; empty: below the state directory
+	Dir    string   // absolute: gets a directory of ours for the while; empty: the state directory
 	// Progress is told how far the fetching has come; nil for nobody.
 	Progress func(restore.Progress)
 }
@@ -96,10 +96,10 @@ func drill(ctx context.Context, c config.Config, o DrillOptions) (d restore.Dril
 		return d, err
 	}
 	if o.Dir == "" {
-		o.Dir = filepath.Join(c.State, "drill")
+		o.Dir = c.State
 	}
 	s := restore.Stager{Bucket: b, Progress: o.Progress, Replayer: &restore.Replayer{Log: log, Command: c.Cassandra.Scratch, YAML: c.Cassandra.YAML}}
-	return s.Drill(ctx, p, o.Dir)
+	return s.Drill(ctx, p, filepath.Join(o.Dir, "sstash-drill"))
 }
 
 // draw picks a table of a plan that is not too large; 0: none is.

@@ -33,8 +33,8 @@ type DrilledTable struct {
 	Digest chunker.Hash `json:"digest"`
 }
 
-// Drill brings the tables of p back into a scratch node in dir, an absolute path, and reads every row
-// of them. p is a plan for loading; the node that it is for is not touched. Nothing of it is left.
+// Drill brings the tables of p back into a scratch node in dir, an absolute path that is ours alone
+// (scratch.Runner), and reads every row of them. p is a plan for loading; the node that it is for is not touched. Nothing of it is left.
 func (s *Stager) Drill(ctx context.Context, p *Plan, dir string) (Drilled, error) {
 	began := time.Now()
 	d := Drilled{Point: p.Point, ProvenUntil: p.ProvenUntil, Tables: []DrilledTable{}}

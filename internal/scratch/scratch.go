@@ -34,8 +34,8 @@ type Runner struct {
 	Command []string
 	// YAML is the production node's cassandra.yaml; the whole directory that it is in is copied.
 	YAML string
-	// Dir is a directory of ours, absolute: made with mode 0700, and emptied. It holds all that a
-	// scratch node has. Its file system needs room for what is filled in and for the result.
+	// Dir is a directory of ours alone, absolute: made with mode 0700, EMPTIED, and removed in the end. It
+	// holds all that a scratch node has. Its file system needs room for what is filled in and for the result.
 	Dir string
 	// HeapMB is the JVM's heap in MiB, 512 when 0.
 	HeapMB int

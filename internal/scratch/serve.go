@@ -57,6 +57,7 @@ type process struct {
 	extra []string      // the JVM's options, as we gave them
 	done  chan struct{} // closed when the child has ended
 	jvm   int           // its pid; 0: not seen yet
+	open  time.Time     // when its CQL port was first seen
 }
 
 func (n *node) start(extra []string) (*process, error) {
@@ -144,9 +145,15 @@ func (n *node) connect(ctx context.Context, p *process) (*cassandra.Conn, error)
 		return nil, nil //nolint:nilerr,nilnil // not yet
 	}
 	probe.Close()
+	if p.open.IsZero() {
+		p.open = time.Now()
+	}
 	conn, err := cassandra.Dial(ctx, cassandra.Options{Address: address})
-	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // the port is there a moment before the answers
+	switch {
+	case err != nil && time.Since(p.open) > startTimeout:
+		return nil, err
+	case err != nil:
+		return nil, nil //nolint:nilnil // the port is there a moment before the answers
 	}
 	if err := n.checkAlone(ctx, conn); err != nil {
 		conn.Close()
