@@ -36,6 +36,9 @@ func (t *tailing) judge(all []*segment, l look) (why string, err error) {
 		if s.lost && !s.told && !s.finished(all) {
 			why = fmt.Sprintf("%s was recycled before it was read", s.Name)
 		}
+		if s.lost && !s.told && s.chain.End > s.sent {
+			t.unclaim()
+		}
 		s.told = s.lost
 	}
 	if len(t.missed) > 0 {

@@ -71,7 +71,7 @@ func (t *tailing) compose(g *going, all []*segment) (*pending, error) {
 			p.piece.Going = append(p.piece.Going, going)
 		}
 	}
-	if left == 0 {
+	if left == 0 && g.until.After(g.stored) {
 		p.piece.Until = g.until
 	}
 	return p, nil

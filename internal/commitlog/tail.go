@@ -303,8 +303,19 @@ func (t *tailing) measure(r *Report) {
 	}
 	for _, s := range all {
 		if s.gone && !s.spool {
-			t.holder.drop(s, !s.ended || s.news() > 0)
+			needed := !s.ended || s.news() > 0
+			if needed {
+				t.unclaim()
+			}
+			t.holder.drop(s, needed)
 		}
+	}
+}
+
+// unclaim takes back what looks have proven by bytes that are not stored, and now never will be.
+func (t *tailing) unclaim() {
+	for i := range t.stretches {
+		t.stretches[i].until = t.stretches[i].stored
 	}
 }
 

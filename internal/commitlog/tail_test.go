@@ -287,6 +287,7 @@ func TestI10_TailLetsGoWhenTheDiskIsFull(t *testing.T) {
 	w.writer.bucket = down{w.bucket}
 	fails := func() {
 		t.Helper()
+		w.clock.wall, w.clock.run = w.clock.wall.Add(10*time.Second), w.clock.run+10*time.Second
 		if err := w.turn(t.Context()); !errors.Is(err, bucket.ErrUnreachable) {
 			t.Fatal(err)
 		}
@@ -307,8 +308,11 @@ func TestI10_TailLetsGoWhenTheDiskIsFull(t *testing.T) {
 	w.writer.bucket = w.bucket
 	w.look(10)
 	w.look(10)
-	w.until(30, "")
-	covers(t, mustRead(t, w.bucket), 5, 35, "lost before they were stored: CommitLog-7-1000.log")
+	w.until(70, "")
+	l := mustRead(t, w.bucket)
+	covers(t, l, 5, 19, "") // what was on its way is stored
+	covers(t, l, 5, 25, "from 2026-11-22T14:00:19.990000Z")
+	covers(t, l, 5, 65, "lost before they were stored: CommitLog-7-1000.log")
 }
 
 func TestI10_TailSeesARestart(t *testing.T) {
