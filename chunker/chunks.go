@@ -6,6 +6,7 @@ import (
 	"hash/adler32"
 	"hash/crc32"
 	"iter"
+	"slices"
 
 	"github.com/sstash/sstash/chunker/lz4"
 )
@@ -99,6 +100,11 @@ func parseChunks(b []byte, raw int) (c chunks, rest []byte, kept int, err error)
 		return chunks{}, nil, 0, fmt.Errorf("%w: %d bytes of rows", ErrCorrupt, rows)
 	}
 	return c, p.b, kept, nil
+}
+
+func (c *chunks) equal(o *chunks) bool {
+	same := c.class == o.class && c.adler == o.adler && c.length == o.length && c.count == o.count
+	return same && slices.Equal(c.odd, o.odd)
 }
 
 // rows is how many bytes the rows of all chunks have.

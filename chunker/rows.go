@@ -74,6 +74,7 @@ type piece struct {
 	Piece
 	chunks    chunks
 	position  int64     // of the rows, in the uncompressed Data.db
+	made      bool      // all chunks are known to be what LZ4 makes of their rows
 	transform Transform // None: there are no rows to be had
 	damaged   int
 }
@@ -93,7 +94,7 @@ func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
 		return s.lose(PlainChunk) // where the grammar goes on is unknown
 	}
 	if s.class == 0 {
-		s.class = e.classOf(p, c)
+		s.class, e.piece.made = e.classOf(p, c)
 	}
 	if s.kept = s.class == 0; s.kept {
 		e.piece.damaged = damaged(p, of)
@@ -179,24 +180,34 @@ func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 	if f.Data = e.packed; !small(f) {
 		return plain, nil // nor would zstd shrink what LZ4 has made of them
 	}
-	if e.comesBack(p.Raw, f) {
-		return f, nil
-	}
 	kept := e.keep()
-	f.Data = slices.Concat(p.chunks.appendTo(slices.Clone(index)), e.packed[head:], kept)
-	if small(f) {
-		if e.comesBack(p.Raw, f) {
-			return f, nil
+	if len(kept) > 0 {
+		if f.Data = slices.Concat(p.chunks.appendTo(slices.Clone(index)), e.packed[head:], kept); !small(f) {
+			return e.Encode(p.Raw)
 		}
-		e.Mismatches++
 	}
-	return e.Encode(p.Raw)
+	if !e.rowsComeBack(f, kept) {
+		e.Mismatches++
+		return e.Encode(p.Raw)
+	}
+	return f, nil
 }
 
-// keep marks the chunks of the open piece that can't be made again, and returns them, one after the
-// other.
+// rowsComeBack reports whether f decodes to the open piece. Decoding makes each chunk of nothing but what
+// it finds of the chunks and in the rows, or takes a kept one. So if it finds what keep began with, it
+// makes what keep compared with the chunks that were there (I6).
+func (e *Encoder) rowsComeBack(f Frame, kept []byte) bool {
+	c, foundKept, err := e.decoder.unpackRows(f, int(f.Raw))
+	return err == nil && c.equal(&e.piece.chunks) && bytes.Equal(e.decoder.rows, e.rows) && bytes.Equal(foundKept, kept)
+}
+
+// keep compares each chunk of the open piece with what is made of its rows. It marks those that can't be
+// made again, and returns them, one after the other.
 func (e *Encoder) keep() (kept []byte) {
 	p := &e.piece
+	if p.made {
+		return nil
+	}
 	var odd []oddChunk
 	at := 0
 	for o, rows := range p.chunks.each(e.rows) {
@@ -263,7 +274,7 @@ func (e *Encoder) inflateChunk(chunk []byte, of Rows) (n int, kind oddKind, ok b
 
 // classOf finds the class that makes the chunks of a file's first piece, or most of them: 0 if none makes
 // half of them. Classes B and C make 9 chunks out of 10 alike, so it takes many to tell them apart.
-func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
+func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class, all bool) {
 	best := (c.count+1)/2 - 1
 	for _, c.class = range []lz4.Class{lz4.C, lz4.B, lz4.A} {
 		made, at := 0, 0
@@ -277,10 +288,10 @@ func (e *Encoder) classOf(p Piece, c chunks) (found lz4.Class) {
 			best, found = made, c.class
 		}
 		if made == c.count {
-			break
+			return found, true
 		}
 	}
-	return found
+	return found, false
 }
 
 // makes tells whether chunk is what is made of its rows.

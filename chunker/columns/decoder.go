@@ -55,7 +55,7 @@ func (d *Decoder) decode(dst, stored []byte, raw int) []byte {
 	}
 	w := d.walker
 	w.start(first)
-	dst = slices.Grow(dst, raw+maxSizes)
+	dst = slices.Grow(dst, raw+maxSizes+maxVint)
 	d.origin = len(dst)
 	w.out = append(dst, head...)
 	w.limit = len(dst) + raw - len(tail)
@@ -83,7 +83,7 @@ func (d *Decoder) setSchema() bool {
 		return false
 	}
 	d.signature = append(d.signature[:0], before[:len(before)-len(u.b)]...)
-	d.walker = newWalker(s)
+	d.walker = walkerOf(s, d.walker)
 	d.walker.decoding = true
 	return true
 }

@@ -131,9 +131,7 @@ func (e *Encoder) walker(schema *Schema, frozen bool) *walker {
 	if frozen && schema.frozen != nil {
 		schema, i = schema.frozen, 1
 	}
-	if w := e.walkers[i]; w == nil || w.schema != schema {
-		e.walkers[i] = newWalker(schema)
-	}
+	e.walkers[i] = walkerOf(schema, e.walkers[i])
 	return e.walkers[i]
 }
 
@@ -239,6 +237,15 @@ func (e *Encoder) Append(dst []byte) []byte {
 	}
 	dst = appendVint(dst, uint64(len(directory)))
 	return append(append(dst, directory...), p.bodies...)
+}
+
+// walkerOf gives a walker of s: w, if that has the streams, for those are large.
+func walkerOf(s *Schema, w *walker) *walker {
+	if w == nil || !w.schema.sameColumns(s) {
+		return newWalker(s)
+	}
+	w.schema = s
+	return w
 }
 
 func newWalker(s *Schema) *walker {

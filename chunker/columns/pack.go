@@ -2,6 +2,7 @@ package columns
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -108,12 +109,11 @@ func (p *packer) planes(v []uint64) {
 	n := planes(v)
 	p.byte(byte(n))
 	for k := range n {
-		t := p.plane[:0]
-		for _, x := range v {
-			t = append(t, byte(x>>(8*k)))
+		p.plane = slices.Grow(p.plane[:0], len(v))[:len(v)]
+		for i, x := range v {
+			p.plane[i] = byte(x >> (8 * (k & 7)))
 		}
-		p.plane = t
-		p.payload(t, p.numbers)
+		p.payload(p.plane, p.numbers)
 	}
 }
 

@@ -24,6 +24,11 @@ type Schema struct {
 	frozen *Schema
 }
 
+// sameColumns tells whether the SSTables of two schemas may be of one table.
+func (s *Schema) sameColumns(t *Schema) bool {
+	return slices.Equal(s.clustering, t.clustering) && slices.Equal(s.static, t.static) && slices.Equal(s.regular, t.regular)
+}
+
 // A column is how the values of a column lie in a row.
 type column struct {
 	kind    kind

@@ -9,26 +9,24 @@ import (
 // many leading one bits as bytes follow, then come the bits of the number,
 // big-endian.
 
-// vintLen is the number of bytes of v.
-func vintLen(v uint64) int {
-	if n := (bits.Len64(v|1) + 6) / 7; n < 9 {
-		return n
-	}
-	return 9
-}
+// maxVint is the length of a vint at most.
+const maxVint = 9
 
+// vintLen is the number of bytes of v.
+func vintLen(v uint64) int { return (9*bits.Len64(v|1) + 63) >> 6 }
+
+// appendVint appends v. What is behind it, up to maxVint bytes from where it begins, may
+// change.
 func appendVint(b []byte, v uint64) []byte {
 	if v < 0x80 {
 		return append(b, byte(v))
 	}
 	n := vintLen(v)
-	if n == 9 {
+	if n == maxVint {
 		return binary.BigEndian.AppendUint64(append(b, 0xff), v)
 	}
-	var p [8]byte
-	binary.BigEndian.PutUint64(p[:], v)
-	p[8-n] |= ^byte(0xff >> (n - 1))
-	return append(b, p[8-n:]...)
+	b = binary.BigEndian.AppendUint64(b, v<<(64-8*n)|^uint64(0)<<(65-n))
+	return b[:len(b)-8+n]
 }
 
 // parseVint gives the number at the beginning of b and its length, which is 0 if
@@ -43,6 +41,9 @@ func parseVint(b []byte) (v uint64, n int) {
 	n = 1 + bits.LeadingZeros8(^b[0])
 	if n > len(b) {
 		return 0, 0
+	}
+	if n < maxVint && len(b) >= 8 {
+		return binary.BigEndian.Uint64(b) << n >> (64 - 7*n), n
 	}
 	v = uint64(b[0]) & (0xff >> (n - 1))
 	for _, c := range b[1:n] {

@@ -25,7 +25,7 @@ type walker struct {
 	beyond error // what it means if in ends too early
 
 	// Decoding.
-	out    []byte // has room for maxSizes bytes more than limit
+	out    []byte // has room for maxSizes and maxVint bytes more than limit
 	limit  int    // of len(out)
 	header int    // length of the sizes that the last body had
 
@@ -91,7 +91,7 @@ func (w *walker) readVint() uint64 {
 	case n == 0:
 		w.fail(w.beyond)
 		return 0
-	case n != vintLen(v):
+	case n > 1 && v>>(7*(n-1)) == 0:
 		w.fail(ErrGrammar)
 		return 0
 	}
@@ -115,8 +115,10 @@ func (w *walker) write(b []byte) {
 }
 
 func (w *walker) writeVint(v uint64) {
-	if w.room(vintLen(v)) {
-		w.out = appendVint(w.out, v)
+	if w.room(1) {
+		if w.out = appendVint(w.out, v); len(w.out) > w.limit {
+			w.fail(ErrCorrupt)
+		}
 	}
 }
 
@@ -184,9 +186,17 @@ func (w *walker) vint(s *numbers, ref uint64) uint64 {
 func (w *walker) fixed(s *numbers, ref uint64) uint64 {
 	if w.decoding {
 		v := w.pop(s, ref)
-		var b [8]byte
-		binary.BigEndian.PutUint64(b[:], v)
-		w.write(b[8-s.bits/8:])
+		if !w.room(int(s.bits / 8)) {
+			return 0
+		}
+		switch s.bits {
+		case 8:
+			w.out = append(w.out, byte(v))
+		case 32:
+			w.out = binary.BigEndian.AppendUint32(w.out, uint32(v))
+		case 64:
+			w.out = binary.BigEndian.AppendUint64(w.out, v)
+		}
 		return v
 	}
 	var v uint64
@@ -247,7 +257,7 @@ func (w *walker) key(s *texts) {
 }
 
 // maxSizes is the length of both sizes of a body at most.
-const maxSizes = 18
+const maxSizes = 2 * maxVint
 
 // A body is what stands behind the two sizes of a row or marker: its own, which
 // is not stored for the walk finds it, and that of the one before it.
@@ -300,8 +310,9 @@ func (w *walker) close(b body) {
 	w.limit -= w.header
 	start := b.begin - w.header
 	content := w.out[b.begin:]
-	size := uint64(len(content) + vintLen(b.previous))
-	header := vintLen(size) + vintLen(b.previous)
+	header := vintLen(b.previous)
+	size := uint64(len(content) + header)
+	header += vintLen(size)
 	if start+header+len(content) > w.limit {
 		w.fail(ErrCorrupt)
 		return
@@ -311,5 +322,6 @@ func (w *walker) close(b body) {
 		copy(w.out[start+header:], content)
 		w.header = header
 	}
-	appendVint(appendVint(w.out[start:start], size), b.previous)
+	var sizes [maxSizes]byte
+	copy(w.out[start:], appendVint(appendVint(sizes[:0], size), b.previous))
 }
