@@ -42,7 +42,7 @@ func BenchmarkEncode(b *testing.B) {
 			})
 		}
 		b.Run(name+"/zstd", func(b *testing.B) {
-			z, err := newZstd(zstd.SpeedFastest)
+			z, err := newZstd(zstd.SpeedFastest, textWindow)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -10,8 +10,10 @@ const (
 	// MaxRaw is the largest raw length that a frame may have.
 	MaxRaw = 64 << 20
 
-	// windowSize is how far back the compressor looks.
-	windowSize = 4 << 20
+	// How far back the compressors look. Planes of numbers are shorter than texts, and gain
+	// nothing from afar.
+	numbersWindow = 1 << 20
+	textWindow    = 4 << 20
 
 	// maxPending is how many bytes of a key or clustering that is cut may be waiting
 	// for the rest.

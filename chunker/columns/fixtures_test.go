@@ -160,7 +160,7 @@ func TestFixtures(t *testing.T) {
 func checkFiles(t *testing.T, files []dataFile, size func(dataFile) int) {
 	t.Helper()
 	e, d := newEncoder(t, Balanced), NewDecoder()
-	z, err := newZstd(zstd.SpeedFastest)
+	z, err := newZstd(zstd.SpeedFastest, textWindow)
 	if err != nil {
 		t.Fatal(err)
 	}

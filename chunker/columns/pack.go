@@ -46,22 +46,19 @@ func newPacker(level Level) (*packer, error) {
 		return nil, err
 	}
 	p := &packer{chooser: newChooser(), indexes: map[string]byte{}}
-	if p.numbers, err = newZstd(n); err != nil {
+	if p.numbers, err = newZstd(n, numbersWindow); err != nil {
 		return nil, err
 	}
-	p.text = p.numbers
-	if t != n {
-		p.text, err = newZstd(t)
-	}
+	p.text, err = newZstd(t, textWindow)
 	return p, err
 }
 
-func newZstd(level zstd.EncoderLevel) (*zstd.Encoder, error) {
+func newZstd(level zstd.EncoderLevel, window int) (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil,
 		zstd.WithEncoderLevel(level),
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithLowerEncoderMem(true),
-		zstd.WithWindowSize(windowSize),
+		zstd.WithWindowSize(window),
 		// Without it planes that have no matches are stored as they are, however
 		// skewed.
 		zstd.WithAllLitEntropyCompression(true),
