@@ -108,7 +108,7 @@ func (p *packer) planes(v []uint64) {
 	for k := range n {
 		p.plane = slices.Grow(p.plane[:0], len(v))[:len(v)]
 		for i, x := range v {
-			p.plane[i] = byte(x >> (8 * (k & 7)))
+			p.plane[i] = byte(x >> (8 * k))
 		}
 		p.payload(p.plane, p.numbers)
 	}

@@ -154,3 +154,33 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(e)
 	runtime.KeepAlive(d)
 }
+
+// The memory of one SSTable's streams serves the next one of its table, and nothing stays in it.
+func TestStreamsServeTheNextSSTable(t *testing.T) {
+	e, d := newEncoder(t, Balanced), NewDecoder()
+	var used [2]*walker
+	for i, minTimestamp := range []uint64{3e14, 4e14} {
+		tab := metricsTable(rand.New(rand.NewPCG(uint64(i), 13)))
+		tab.minTimestamp = minTimestamp
+		schema, err := ParseSchema(tab.version, tab.header())
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := tab.data(50_000 >> i)
+		frame, _, err := e.Encode(nil, data, schema, State{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fresh, _, _ := newEncoder(t, Balanced).Encode(nil, data, schema, State{}); !bytes.Equal(frame, fresh) {
+			t.Errorf("SSTable %d: %d bytes, a new encoder makes %d others", i, len(frame), len(fresh))
+		}
+		if out, err := d.Decode(nil, frame, len(data)); err != nil || !bytes.Equal(out, data) {
+			t.Errorf("SSTable %d doesn't come back: %v", i, err)
+		}
+		now := [2]*walker{e.walkers[0], d.walker}
+		if i > 0 && now != used {
+			t.Error("the second SSTable got streams of its own")
+		}
+		used = now
+	}
+}

@@ -135,7 +135,7 @@ func (u *unpacker) planes(n uint64, memory []uint64) []uint64 {
 			break
 		}
 		for i, b := range plane[:len(v)] {
-			v[i] |= uint64(b) << (8 * (k & 7))
+			v[i] |= uint64(b) << (8 * k)
 		}
 	}
 	return v
