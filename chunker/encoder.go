@@ -11,7 +11,7 @@ import (
 
 // Encoder makes frames. It is for one goroutine. With frames of up to FrameSize
 // it holds 4 MiB (Fast), 5.4 MiB (Balanced) or 8.2 MiB (Dense), 2 of them for what
-// goes out and for checking it; with pieces of RowsSize 40 MiB (Balanced) or 46 MiB
+// goes out and for checking it; with pieces of RowsSize 36 MiB (Balanced) or 42 MiB
 // (Dense), and up to three times as much as the parts of Index.db have.
 type Encoder struct {
 	// Mismatches counts frames whose compressed form did not decode to the
