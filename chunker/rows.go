@@ -82,7 +82,7 @@ type piece struct {
 // OpenRows takes the rows out of p, and returns the state in which the piece after p begins: that may
 // be opened by another Encoder meanwhile. A level of Fast leaves them in their chunks.
 func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
-	e.piece = piece{Piece: p, chunks: chunks{count: len(p.Ends)}}
+	e.piece = piece{Piece: p, chunks: chunks{count: len(p.Ends), adler: of.Adler32}}
 	s.index = false
 	if e.level == Fast || s.kept {
 		s.kept = true
@@ -90,14 +90,12 @@ func (e *Encoder) OpenRows(p Piece, of Rows, s RowsState) RowsState {
 	}
 	c, ok := e.inflate(p, of)
 	if !ok {
-		e.piece.damaged = damaged(p, of)
 		return s.lose(PlainChunk) // where the grammar goes on is unknown
 	}
 	if s.class == 0 {
 		s.class, e.piece.made = e.classOf(p, c)
 	}
 	if s.kept = s.class == 0; s.kept {
-		e.piece.damaged = damaged(p, of)
 		return s.lose(PlainClass)
 	}
 	c.class = s.class
@@ -137,11 +135,11 @@ func (e *Encoder) Report() PieceReport {
 	return r
 }
 
-// damaged counts the chunks of p that don't have their checksums.
-func damaged(p Piece, of Rows) (n int) {
-	c, at := chunks{adler: of.Adler32}, 0
+// unchecked counts the chunks that don't have their checksums.
+func (p *piece) unchecked() (n int) {
+	at := 0
 	for _, end := range p.Ends {
-		if end < at+chunkCheck || end > len(p.Raw) || !c.checked(p.Raw[at:end]) {
+		if end < at+chunkCheck || end > len(p.Raw) || !p.chunks.checked(p.Raw[at:end]) {
 			n++
 		}
 		at = max(at, min(end, len(p.Raw)))
@@ -157,6 +155,9 @@ func (e *Encoder) EncodeRows() (Frame, error) { return e.encodeRows(nil) }
 func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 	p := &e.piece
 	if p.transform == None {
+		if e.level != Fast {
+			p.damaged = p.unchecked()
+		}
 		return e.Encode(p.Raw)
 	}
 	plain, err := stored(p.Raw)
@@ -178,6 +179,7 @@ func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 		e.packed = e.compress(e.rows, e.packed)
 	}
 	if f.Data = e.packed; !small(f) {
+		p.damaged = p.unchecked()
 		return plain, nil // nor would zstd shrink what LZ4 has made of them
 	}
 	kept := e.keep()

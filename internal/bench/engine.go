@@ -100,6 +100,9 @@ func encode(path string) (e engine, err error) {
 			e.column++
 		}
 	}
+	if encoder.Mismatches > 0 {
+		return e, fmt.Errorf("encode %s: %d frames did not come back and are stored as they are", path, encoder.Mismatches)
+	}
 	return e, nil
 }
 
