@@ -236,6 +236,15 @@ func (l *Log) Covers(from, to time.Time) error {
 	return err
 }
 
+// Reach is how far the stretch that covers [from, to) goes on; zero when none does.
+func (l *Log) Reach(from, to time.Time) time.Time {
+	s, err := l.find(from, to)
+	if err != nil {
+		return time.Time{}
+	}
+	return s.Until
+}
+
 // find returns the stretch that covers [from, to).
 func (l *Log) find(from, to time.Time) (Stretch, error) {
 	why, end := "", to

@@ -237,4 +237,10 @@ func TestHoleBetweenStretches(t *testing.T) {
 	covers(t, l, 12, 13, "from 2026-11-22T14:00:12.000000Z to 2026-11-22T14:00:13.000000Z")
 	covers(t, l, 12, 45, "from 2026-11-22T14:00:12.000000Z to 2026-11-22T14:00:20.000000Z: a segment was missed")
 	covers(t, l, 25, 45, "to 2026-11-22T14:00:40.000000Z: another one")
+	if got := l.Reach(at(22), at(25)); !got.Equal(at(30)) {
+		t.Errorf("what covers 22 to 25 goes on to %s", got)
+	}
+	if got := l.Reach(at(12), at(25)); !got.IsZero() {
+		t.Errorf("over a hole it goes on to %s", got)
+	}
 }

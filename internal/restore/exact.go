@@ -21,6 +21,8 @@ type Log interface {
 	// Covers: everything acknowledged in [from, to) is there; else the error says what is missing.
 	Covers(from, to time.Time) error
 	Until() time.Time // the newest moment that is covered; zero when none is
+	// Reach is how far the log goes on behind what Covers says is there, without a hole; else zero.
+	Reach(from, to time.Time) time.Time
 	Size(ctx context.Context, from, to time.Time) (int64, error)
 	Begins(ctx context.Context, from, to time.Time) (time.Time, error) // nothing that Fetch writes is older
 	Fetch(ctx context.Context, from, to time.Time, dir string) error
@@ -75,10 +77,7 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 			return nil
 		}
 	}
-	r := Replay{Until: x.At, To: until, Segments: x.Segments}
-	if end := x.Log.Until(); until.Before(end) {
-		r.To = until.Add(min(end.Sub(until), lateness))
-	}
+	r := Replay{Until: x.At, To: p.logTo(until, x.Log), Segments: x.Segments}
 	cuts, err := p.cutsIn(ctx, r.To, x)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -126,6 +125,20 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 		return fmt.Errorf("plan: %w", err)
 	}
 	return nil
+}
+
+// logTo is how far the log is to be read for a moment: not over a hole behind it.
+func (p *Plan) logTo(until time.Time, log Log) time.Time {
+	to := until
+	for _, t := range p.Tables {
+		if t.ProvenUntil.IsZero() || !until.After(t.ProvenUntil) {
+			continue
+		}
+		if end := log.Reach(t.ProvenUntil, until); end.After(to) {
+			to = until.Add(min(end.Sub(until), lateness))
+		}
+	}
+	return to
 }
 
 // cutsIn are the cuts that lie in what would be read of the log.

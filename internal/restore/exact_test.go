@@ -30,6 +30,21 @@ func (s tape) Covers(from, to time.Time) error {
 
 func (s tape) Until() time.Time { return s.to }
 
+func (s tape) Reach(from, to time.Time) time.Time {
+	if s.Covers(from, to) != nil {
+		return time.Time{}
+	}
+	return s.to
+}
+
+// torn is a tape with another one behind a hole.
+type torn struct {
+	tape
+	until time.Time
+}
+
+func (s torn) Until() time.Time { return s.until }
+
 func (s tape) Size(_ context.Context, from, to time.Time) (int64, error) {
 	if s.damaged {
 		return 0, commitlog.ErrDamaged
@@ -95,6 +110,7 @@ func TestI10_RefineClaimsNoMoreThanTheLog(t *testing.T) {
 	both, late := "[shop.orders shop.users]", lateness.Minutes()
 	f("all of it", Exact{Log: tape{at(0), at(60), false}, At: at(12)}, want{5, 12 + late, both, 12, ""})
 	f("to its end", Exact{Log: tape{at(0), at(12), false}, At: at(12)}, want{5, 12, both, 12, ""})
+	f("to a hole behind it", Exact{Log: torn{tape{at(0), at(12.05), false}, at(60)}, At: at(12)}, want{5, 12.05, both, 12, ""})
 	f("the latest", Exact{Log: tape{at(0), at(20), false}}, want{5, 20, both, 20, ""})
 	f("nothing later", Exact{Log: tape{at(0), at(0.5), false}}, want{proven: 5})
 	f("one table", Exact{Log: tape{at(6), at(60), false}, At: at(12)}, want{8, 12 + late, "[shop.users]", 5, "inexact[shop.orders]"})

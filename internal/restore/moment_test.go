@@ -84,6 +84,13 @@ func (c *copiedLog) Covers(from, to time.Time) error {
 
 func (c *copiedLog) Until() time.Time { return c.until }
 
+func (c *copiedLog) Reach(from, to time.Time) time.Time {
+	if c.Covers(from, to) != nil {
+		return time.Time{}
+	}
+	return c.until
+}
+
 func (c *copiedLog) Size(_ context.Context, from, to time.Time) (int64, error) {
 	return 1, c.Covers(from, to)
 }
