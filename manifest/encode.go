@@ -146,7 +146,7 @@ func (o object) parseHeader() (Header, error) {
 	if err := json.Unmarshal(o.header, &h); err != nil {
 		return h, fmt.Errorf("manifest header: %w: %w", err, chunker.ErrCorrupt)
 	}
-	if h.Format > Format || slices.ContainsFunc(h.Critical, func(name string) bool { return name != criticalCut }) {
+	if h.Format > Format || !known(h.Critical) {
 		return h, fmt.Errorf("manifest %d, format %d %v: %w", h.Seq, h.Format, h.Critical, ErrNewer)
 	}
 	return h, nil
@@ -169,6 +169,11 @@ func (o object) inflate() ([]byte, error) {
 		return nil, fmt.Errorf("inflate body: %w: %w", err, chunker.ErrCorrupt)
 	}
 	return body, nil
+}
+
+// known tells whether this package understands all that a reader must.
+func known(critical []string) bool {
+	return !slices.ContainsFunc(critical, func(name string) bool { return name != criticalCut })
 }
 
 func knownKind(k Kind) bool { return slices.Contains([]Kind{Open, Full, Increment, KindCut}, k) }

@@ -38,16 +38,16 @@ type Span struct {
 }
 
 // NewRoll makes the body and the pack sets of a roll of entries, which are consecutive. AsOf and Pending
-// are those of the last scan: a roll has none of its own.
-func NewRoll(entries []*Manifest, before []Span) (Body, []Keep) {
+// are those of the last scan before the roll, which has none of its own.
+func (s *State) NewRoll(entries []*Manifest, before []Span) (Body, []Keep) {
 	r := &Roll{From: entries[0].Seq, To: entries[len(entries)-1].Seq, Before: before}
 	body := Body{Roll: r}
+	if n := len(s.scans); n > 0 {
+		body.AsOf, body.Pending = s.scans[n-1].asOf, s.scans[n-1].pending
+	}
 	var keeps []Keep
 	at := map[pack.SetID]int{}
 	for _, m := range entries {
-		if m.Kind != Open {
-			body.AsOf, body.Pending = m.Body.AsOf, m.Body.Pending
-		}
 		if m.Kind == Full {
 			continue
 		}
@@ -105,13 +105,21 @@ func (s *State) applyRoll(m *Manifest) {
 	}
 }
 
+// maxSpan bounds what a hostile span makes a reader allocate: entries in one roll.
+const maxSpan = 1 << 16
+
 func (m *Manifest) validateRoll() error {
 	r := m.Body.Roll
 	if r == nil {
 		return nil
 	}
-	if m.Kind != Increment || r.From == 0 || r.To < r.From || r.To >= m.Seq {
-		return corrupt("a roll of entries %d to %d", r.From, r.To)
+	if m.Kind != Increment {
+		return corrupt("a roll in an entry of kind %q", m.Kind)
+	}
+	for _, s := range append(slices.Clone(r.Before), Span{m.Seq, r.From, r.To}) {
+		if s.From == 0 || s.To < s.From || s.To >= s.Seq || s.To-s.From >= maxSpan {
+			return corrupt("a roll of entries %d to %d", s.From, s.To)
+		}
 	}
 	last := r.From - 1
 	for _, e := range r.Entries {

@@ -33,7 +33,11 @@ func rolled(t *testing.T) (*Manifest, []*Manifest) {
 	}
 	r := example()
 	r.Seq, r.Kind = 6, Increment
-	r.Body, r.Keeps = NewRoll(entries, []Span{{Seq: 2, From: 1, To: 1}})
+	s := NewStateAfter(2)
+	for _, m := range entries {
+		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending})
+	}
+	r.Body, r.Keeps = s.NewRoll(entries, []Span{{Seq: 2, From: 1, To: 1}})
 	return r, entries
 }
 
@@ -77,5 +81,8 @@ func TestHostileRollsAreRefused(t *testing.T) {
 	f("a set that is not there", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Keeps[0] = 2 })
 	f("a roll in a roll", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Body.Roll = &Roll{} })
 	f("a hostile name", chunker.ErrCorrupt, func(r *Roll) { r.Entries[0].Body.Tables[0].SSTables[0].Stem = "../x" })
+	f("an entry that must be understood", ErrNewer, func(r *Roll) { r.Entries[0].Header.Critical = []string{"merge"} })
+	f("all there could ever be", chunker.ErrCorrupt, func(r *Roll) { r.Before[0].To = 1 << 40 })
+	f("before its beginning", chunker.ErrCorrupt, func(r *Roll) { r.Before[0].From = 2 })
 	f("an unknown kind", ErrNewer, func(r *Roll) { r.Entries[0].Header.Kind = "merge" })
 }

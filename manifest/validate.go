@@ -21,8 +21,8 @@ var (
 // stranger.
 func (m *Manifest) validate() error {
 	switch {
-	case m.Format < 1 || m.Format > Format || m.Suite != 0:
-		return fmt.Errorf("format %d, suite %d: %w", m.Format, m.Suite, ErrNewer)
+	case m.Format < 1 || m.Format > Format || m.Suite != 0 || !known(m.Critical):
+		return fmt.Errorf("format %d, suite %d %v: %w", m.Format, m.Suite, m.Critical, ErrNewer)
 	case !knownKind(m.Kind):
 		return fmt.Errorf("kind %q: %w", m.Kind, ErrNewer)
 	case m.Seq == 0 || m.Base == 0 || m.Base > m.Seq:

@@ -21,21 +21,32 @@ const (
 	few = 32
 )
 
-// roll writes a roll when enough entries have come since the last. A stretch that can't be read is not
+// roll writes rolls when enough entries have come since the last. A stretch that can't be read is not
 // rolled: that must keep nothing from being backed up.
 func (w *Writer) roll(ctx context.Context) error {
-	from, to := w.state.Unrolled(), w.state.Seq()
-	if n := to + 1 - from; to < from || n%rollEvery != 0 {
+	if n := w.state.Seq() + 1 - w.state.Unrolled(); n%rollEvery != 0 || w.state.Fresh() {
 		return nil
 	}
+	for w.state.Seq()+1-w.state.Unrolled() >= rollEvery {
+		err := w.rollNext(ctx)
+		if errors.Is(err, ErrDamaged) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rollNext writes the next roll. ErrDamaged: its stretch can't be read.
+func (w *Writer) rollNext(ctx context.Context) error {
+	from := w.state.Unrolled()
 	var entries []*manifest.Manifest
-	err := w.reader.Each(ctx, from, to, func(m *manifest.Manifest) error {
+	err := w.reader.Each(ctx, from, from+rollEvery-1, func(m *manifest.Manifest) error {
 		entries = append(entries, m)
 		return nil
 	})
-	if errors.Is(err, ErrDamaged) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -45,7 +56,7 @@ func (w *Writer) roll(ctx context.Context) error {
 			before = append(before, s)
 		}
 	}
-	body, keeps := manifest.NewRoll(entries, before)
+	body, keeps := w.state.NewRoll(entries, before)
 	_, err = w.write(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Increment, Nonce: newNonce(), Keeps: keeps}, Body: body})
 	return err
 }

@@ -51,6 +51,38 @@ func long(t *testing.T, n int) *buckettest.Memory {
 	return b
 }
 
+// A service that is begun again and again, and never comes as far as a scan: a roll of nothing but opens
+// says what the last scan saw, for increments that a snapshot under way needs must not seem to come before it.
+func TestRollOfOpens(t *testing.T) {
+	w := openWriter(t, &buckettest.Memory{}, nil)
+	add := func(kind manifest.Kind, times int, body manifest.Body) {
+		t.Helper()
+		for range times {
+			if _, err := w.Commit(t.Context(), kind, nil, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(manifest.Open, 2*rollEvery, manifest.Body{})
+	if s := w.State(); !s.Fresh() || len(s.Rolls()) > 0 {
+		t.Errorf("a history of nothing but opens has %d rolls", len(s.Rolls()))
+	}
+	asOf := time.Now().UTC().Round(0)
+	add(manifest.Increment, 1, manifest.Body{AsOf: asOf})
+	before := w.State().Seq()
+	add(manifest.Increment, 1, manifest.Body{AsOf: asOf, Pending: []string{"daily"}})
+	add(manifest.Open, 2*rollEvery, manifest.Body{})
+	s := w.State()
+	if len(s.Rolls()) < 3 || s.After("daily", nil) != before || !s.AsOf().Equal(asOf) {
+		t.Errorf("%d rolls; increments come after %d, want %d; as of %s", len(s.Rolls()), s.After("daily", nil), before, s.AsOf())
+	}
+	for _, r := range s.Rolls() {
+		if r.To-r.From >= rollEvery {
+			t.Errorf("a roll of %d to %d", r.From, r.To)
+		}
+	}
+}
+
 // A reader that knows rolls and one that doesn't read the same history, the first with few GETs; a roll
 // that is damaged, and restated by the next, only costs more of them.
 func TestRollsSayTheSame(t *testing.T) {
