@@ -77,8 +77,8 @@
 // # What holds
 //
 // Nothing counts as compressed that did not come back: [Encoder] decodes every
-// frame and compares it before it hands it out, and [Decoder] hands out only
-// bytes whose hash is right (I6). What can't be made again from its rows is stored in
+// frame and compares it before it hands it out, rows as rows, and each chunk with what
+// LZ4 makes of its rows; and [Decoder] hands out only bytes whose hash is right (I6). What can't be made again from its rows is stored in
 // a way that can: a chunk is kept, rows are not split into columns, a piece stays as it
 // is, and so does what is left of an Index.db. That costs space only.
 //
