@@ -207,20 +207,20 @@ func (c *Conn) IsEmpty(ctx context.Context, keyspace, table string) (bool, error
 // AwaitSchemaAgreement returns when all nodes that this one knows have its
 // schema. A node that is down keeps the version it last had, so bound ctx.
 func (c *Conn) AwaitSchemaAgreement(ctx context.Context) error {
+	known := "not known"
 	for {
 		differs, err := c.schemaDisagreement(ctx)
-		if err == nil && differs == "" {
+		switch {
+		case err == nil && differs == "":
 			return nil
-		}
-		if err != nil && ctx.Err() == nil {
+		case err == nil:
+			known = differs
+		case ctx.Err() == nil:
 			return fmt.Errorf("await schema agreement: %w", err)
 		}
 		select {
 		case <-ctx.Done():
-			if differs == "" {
-				differs = "not known"
-			}
-			return fmt.Errorf("await schema agreement: %s: %w", differs, context.Cause(ctx))
+			return fmt.Errorf("await schema agreement: %s: %w", known, context.Cause(ctx))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -49,7 +49,7 @@ func TestPeersAndSchemaAgreement(t *testing.T) {
 	if err := conn.Exec(ctx, "CREATE KEYSPACE ks WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"); err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(ctx, time.Second)
+	short, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := conn.AwaitSchemaAgreement(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "node "+ring[1].Address+" has schema") {
 		t.Errorf("a node is down: %v", err)
