@@ -33,11 +33,12 @@ type DrillOptions struct {
 const drillFile = "drill.json"
 
 // Drill restores the newest point of tables into a scratch node and reads every row. The outcome, good or
-// bad, is kept for status, unless ctx ended first or the request was wrong.
+// bad, is kept for status, unless ctx ended first or tables were named that can't be drilled.
 func Drill(ctx context.Context, c config.Config, o DrillOptions) (restore.Drilled, error) {
 	began := time.Now()
 	d, err := drill(ctx, c, o)
-	if ctx.Err() != nil || errors.Is(err, restore.ErrRequest) || errors.Is(err, restore.ErrNoTable) {
+	wrong := errors.Is(err, restore.ErrRequest) || errors.Is(err, restore.ErrNoTable)
+	if ctx.Err() != nil || wrong && len(o.Tables) > 0 {
 		return d, err
 	}
 	kept := status.Drill{Time: began.UTC(), OK: err == nil, ProvenUntil: d.ProvenUntil, Seconds: d.Seconds, Tables: []status.DrilledTable{}}
@@ -157,14 +158,11 @@ func (s *Service) drills(ctx context.Context) {
 		return
 	}
 	s.background.Go(func() {
-		for {
-			next := s.Now().Add(every)
-			if last := LastDrill(s.Config.State); last != nil {
-				next = last.Time.Add(every)
-			}
-			if sleep(ctx, max(next.Sub(s.Now()), drillRetry)) != nil {
-				return
-			}
+		wait := every
+		if last := LastDrill(s.Config.State); last != nil {
+			wait = max(drillSettle, min(last.Time.Add(every).Sub(s.Now()), every))
+		}
+		for ; sleep(ctx, wait) == nil; wait = every {
 			d, err := Drill(ctx, s.Config, DrillOptions{})
 			if ctx.Err() != nil {
 				return
@@ -179,5 +177,5 @@ func (s *Service) drills(ctx context.Context) {
 	})
 }
 
-// drillRetry keeps drills that can't even be noted apart.
-const drillRetry = 10 * time.Second
+// drillSettle is how long a service has been up before its first drill.
+const drillSettle = 10 * time.Second
