@@ -246,7 +246,7 @@ func (n *node) environ(extra []string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		_, set := own[name]
-		return set || slices.Contains([]string{"JVM_OPTS", "JMX_PORT", "LOCAL_JMX", "CLASSPATH", "JAVA_TOOL_OPTIONS"}, name)
+		return set || slices.Contains([]string{"JVM_OPTS", "JMX_PORT", "LOCAL_JMX", "CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}, name)
 	})
 	for name, value := range own {
 		env = append(env, name+"="+value)

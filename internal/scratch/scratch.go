@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +36,7 @@ type Runner struct {
 	Command []string
 	// YAML is the production node's cassandra.yaml; the whole directory that it is in is copied.
 	YAML string
-	// Dir is a directory of ours alone, absolute: made with mode 0700, EMPTIED, and removed in the end. It
+	// Dir is a directory of ours alone, absolute and no link: made with mode 0700, EMPTIED, and removed in the end. It
 	// holds all that a scratch node has. Its file system needs room for what is filled in and for the result.
 	Dir string
 	// HeapMB is the JVM's heap in MiB, 512 when 0.
@@ -100,15 +102,24 @@ func (r Runner) prepare() (*os.File, error) {
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := os.Open(r.Dir)
+	// What a link leads to is not ours to empty, and whoever else owns it could change what we start.
+	lock, err := os.OpenFile(r.Dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
+		return nil, err
+	}
+	info, err := lock.Stat()
+	if err == nil && !ownedBy(info, os.Geteuid()) {
+		err = fmt.Errorf("%s belongs to another user", r.Dir)
+	}
+	if err != nil {
+		lock.Close()
 		return nil, err
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%s: %w", r.Dir, ErrInUse)
 	}
-	err = os.Chmod(r.Dir, 0o700) //nolint:gosec // a directory
+	err = lock.Chmod(0o700)
 	entries, readErr := os.ReadDir(r.Dir)
 	err = errors.Join(err, readErr)
 	for _, e := range entries {
@@ -119,6 +130,11 @@ func (r Runner) prepare() (*os.File, error) {
 		return nil, err
 	}
 	return lock, nil
+}
+
+func ownedBy(info fs.FileInfo, uid int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == uid
 }
 
 func (r Runner) run(ctx context.Context, j Job, result *Result) error {
