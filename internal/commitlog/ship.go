@@ -8,6 +8,10 @@ import (
 // maxPiece is how many bytes of segments go into one piece: they pass through memory.
 const maxPiece = 8 << 20
 
+// maxNamed is how many segments a piece names as its parts, and as going on: its header is bounded. They
+// are those with the lowest ids. Others are taken up from their beginning by who goes on.
+const maxNamed = 1000
+
 // ship puts what is new, in as few pieces as possible. What is proven by a look, its last piece says.
 func (t *tailing) ship(ctx context.Context, all []*segment, r *Report) error {
 	for {
@@ -46,7 +50,7 @@ func (t *tailing) compose(g *going, all []*segment) (*pending, error) {
 	}
 	for _, s := range all {
 		n := min(s.news(), int64(maxPiece-len(p.raw)))
-		if n == 0 {
+		if n == 0 || len(p.piece.Parts) == maxNamed {
 			continue
 		}
 		at := len(p.raw)
@@ -67,6 +71,9 @@ func (t *tailing) compose(g *going, all []*segment) (*pending, error) {
 	left := int64(0)
 	for _, s := range all {
 		left += s.news()
+		if len(p.piece.Going) == maxNamed {
+			continue
+		}
 		if going, ok := s.going(all); ok {
 			p.piece.Going = append(p.piece.Going, going)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/bucket/buckettest"
 )
@@ -489,4 +490,36 @@ func TestI10_TailSurvivesTheBucket(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A tail that the bucket has kept waiting for hours holds thousands of segments: what it can say of them
+// in one piece has an end, and a tail that goes on from there takes the others for the next.
+func TestTailOfThousandsOfSegments(t *testing.T) {
+	w := newWorld(t)
+	g := &going{why: "the log begins here"}
+	f := func(what string, sent int64) {
+		t.Helper()
+		file := w.segment(1000, "").write(t, "first").sync(t).file
+		var all []*segment
+		for id := range int64(9_000) {
+			all = append(all, &segment{
+				Name: Name{7, 1000 + id}, file: file, chain: Chain{End: 100, Markers: 1}, sent: sent, first: uint64(sent), sum: chunker.NewHasher(),
+			})
+		}
+		p, err := w.compose(g, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbered := p.piece.numbered(200)
+		if _, err := numbered.encode(p.raw); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		for i, g := range numbered.Going {
+			if g.Segment != all[i].String() {
+				t.Fatalf("%s: %s is going, before %s", what, g.Segment, all[i])
+			}
+		}
+	}
+	f("stored", 100)
+	f("not stored", 0)
 }
