@@ -146,7 +146,7 @@ func CutsAhead(ctx context.Context, r *history.Reader, s *manifest.State, at tim
 		if err != nil {
 			return nil, err
 		}
-		if m.Kind == manifest.Increment && m.Body.AsOf.After(at) {
+		if m.Kind == manifest.Increment && m.Body.Roll == nil && m.Body.AsOf.After(at) {
 			later++
 		}
 		for _, t := range m.Body.Tables {

@@ -125,6 +125,8 @@ func TestCutsAhead(t *testing.T) {
 	w.time = at(10)
 	w.increment(data(users, "nb-2-big", 3, 100))
 	w.time = at(15)
+	w.increment(data(users, "nb-4-big", 5, 100)) // the cut waits for a set that comes before it
+	w.commit(manifest.Increment, manifest.Body{AsOf: at(15), Roll: &manifest.Roll{From: 1, To: 2}})
 	w.cut(manifest.Cut{Why: manifest.Truncated, At: at(11), After: 2})
 	w.increment(data(users, "nb-3-big", 4, 100))
 	f := func(minute float64, want ...Name) {
