@@ -32,7 +32,7 @@ func TestI6_RowsOfANode(t *testing.T) {
 	writeTables(t, n, tables)
 	byTable := map[string]*tally{}
 	versions := map[string]int{}
-	indexes, longest := indexTally{}, uint64(0)
+	indexes, longest, largest := indexTally{}, uint64(0), 0
 	e, d := newEncoder(t, chunker.Balanced), chunker.NewDecoder()
 	for _, f := range readDataFiles(t, n.DataDirs...) {
 		name := tableOf(f.path)
@@ -49,6 +49,9 @@ func TestI6_RowsOfANode(t *testing.T) {
 			if name == "k.wide" {
 				longest = max(longest, longestEntry(f.index))
 			}
+			if name == "k.huge" {
+				largest = max(largest, len(f.ends)*f.rows.Length)
+			}
 		}
 		if f.compressor == "LZ4Compressor" && (n.opened[chunker.None]+n.opened[chunker.Unchunked] > 0 || n.kept > 0) {
 			t.Errorf("%s: %s", f.path, n)
@@ -64,6 +67,9 @@ func TestI6_RowsOfANode(t *testing.T) {
 	}
 	if longest < 1000 {
 		t.Errorf("the longest entry for a wide partition has %d bytes", longest)
+	}
+	if largest < 100<<20 {
+		t.Errorf("the largest table of one partition has %d bytes", largest)
 	}
 	if versions["nb"] < len(tables) || versions["oa"] < len(tables) {
 		t.Errorf("versions %v", versions)

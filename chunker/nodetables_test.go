@@ -33,7 +33,7 @@ func words(r *rand.Rand, most int) string {
 
 // nodeTables are tables in which everything is that the grammar of rows knows.
 func nodeTables() []nodeTable {
-	list := []nodeTable{statics, deletions, widePartition, empties, collections, counters, vectors, dropped, times, ttls, userTypes, scalars, orders, keys}
+	list := []nodeTable{statics, deletions, widePartition, hugePartition, empties, collections, counters, vectors, dropped, times, ttls, userTypes, scalars, orders, keys}
 	for _, n := range []int{1, 62, 63, 64, 65, 200} {
 		list = append(list, columnsTable(n))
 	}
@@ -116,6 +116,12 @@ var deletions = nodeTable{name: "deletions", create: "(p int, c int, d text, v t
 var widePartition = nodeTable{name: "wide", create: "(p text, c timeuuid, v text, n double, PRIMARY KEY (p, c)) WITH CLUSTERING ORDER BY (c DESC)", rows: 2000,
 	write: func(r *rand.Rand, table string, _ int) string {
 		return insert(table, "p, c, v, n", "'%s', now(), '%s', %g", pick(r, "one", "one", "one", "other "+words(r, 40)), words(r, 200), r.NormFloat64())
+	}}
+
+// hugePartition is one partition, of more than 100 MB once it is compacted.
+var hugePartition = nodeTable{name: "huge", create: "(p int, c int, v text, PRIMARY KEY (p, c))", rows: 1800,
+	write: func(r *rand.Rand, table string, i int) string {
+		return insert(table, "p, c, v", "1, %d, '%s'", i, strings.Repeat(words(r, 1000)+" ", 8))
 	}}
 
 var empties = nodeTable{name: "empties", create: "(p text, c text, t text, b blob, i int, l bigint, d double, u uuid, ts timestamp, bo boolean, PRIMARY KEY (p, c))", rows: 500,
