@@ -59,6 +59,20 @@ func TestCutBeginsANewChain(t *testing.T) {
 	}
 }
 
+// A table that was truncated is still the one that the snapshots before it describe.
+func TestSchemaOutlivesCut(t *testing.T) {
+	s := newScript(t)
+	s.open()
+	for i, cql := range []string{"first", "second", ""} {
+		base := &Base{ID: cql, Complete: true, SchemaCQL: cql}
+		s.add(Full, Body{Full: &FullPart{Tag: "daily", After: uint64(i), Last: true}, Tables: []Table{{Table: users(), Base: base}}})
+	}
+	s.cut(Cut{Why: Truncated, At: cutAt(1), After: 4})
+	if c := s.state.Chain(users()); c.Cut == nil || c.SchemaCQL != "second" {
+		t.Errorf("after the cut: %q", c.SchemaCQL)
+	}
+}
+
 // The final set is the last state, whether it comes before its cut is recorded, or after, and no chain
 // begins with it.
 func TestFinalSet(t *testing.T) {

@@ -308,11 +308,12 @@ func CompareTables(a, b sstable.Table) int {
 // Chain is what restores one table at one entry of the history.
 type Chain struct {
 	Table sstable.Table
-	// Tag, Began, BaseSeq and SchemaCQL describe the base; Tag is empty when the table has none. Then
-	// nothing is proven, unless the chain begins with a Cut.
-	Tag       string
-	Began     time.Time
-	BaseSeq   uint64
+	// Tag, Began and BaseSeq describe the base; Tag is empty when the table has none. Then nothing is
+	// proven, unless the chain begins with a Cut.
+	Tag     string
+	Began   time.Time
+	BaseSeq uint64
+	// SchemaCQL is the base's or, where the base came with none, that of the newest snapshot that did.
 	SchemaCQL string
 	Cut       *Ending
 	// SSTables are the base's and then the increments', each content once.
@@ -354,6 +355,7 @@ func (s *State) Chain(t sstable.Table) Chain {
 		}
 	}
 	c.SSTables = unique(all)
+	c.SchemaCQL = cmp.Or(c.SchemaCQL, h.cql())
 	s.proofs.prove(&c, noticed)
 	return c
 }
@@ -366,6 +368,17 @@ func (h *history) newest() (newest *base) {
 		}
 	}
 	return newest
+}
+
+// cql is that of the newest snapshot that came with a schema.cql: whole or not, of a cut or not.
+func (h *history) cql() string {
+	newest := &base{}
+	for _, b := range h.bases {
+		if b.cql != "" && b.newer(newest) {
+			newest = b
+		}
+	}
+	return newest.cql
 }
 
 func (b *base) newer(than *base) bool {

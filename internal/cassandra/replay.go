@@ -113,7 +113,10 @@ func (p *replayPlanner) parse(wanted []Object) error {
 		if c == nil {
 			return fmt.Errorf("plan schema: %s is not created by %q", o, excerpt(o.Statements[0]))
 		}
-		c.object.Statements = o.Statements
+		if c, err = parseCreate(c.current()); err != nil {
+			return fmt.Errorf("plan schema: %w", err)
+		}
+		c.object.Statements = append(c.object.Statements, o.Statements[1:]...)
 		key := c.object.String()
 		if c.object.Kind == KindIndex && c.object.Name == "" {
 			key = c.cql // unnamed: told apart by what it says
@@ -122,7 +125,7 @@ func (p *replayPlanner) parse(wanted []Object) error {
 		case first == nil:
 			seen[key] = c
 			p.all = append(p.all, c)
-		case !slices.Equal(first.object.Statements, o.Statements):
+		case !slices.Equal(first.object.Statements, c.object.Statements):
 			return fmt.Errorf("plan schema: %s is defined twice, differently", c.object)
 		}
 	}

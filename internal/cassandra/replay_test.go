@@ -209,6 +209,26 @@ func TestRenamedWithoutID(t *testing.T) {
 	}
 }
 
+// What 3.11 says of read repair is left out, and a column or a comment of such a name is not; its custom
+// indexes get the sign that it forgets.
+func TestCurrent(t *testing.T) {
+	const column = "CREATE TABLE a.b (id int, read_repair_chance int) WITH ID = " + otherID
+	for cql, want := range map[string]string{
+		column + "\n\tAND dclocal_read_repair_chance = 0.1\n\tAND read_repair_chance = 0.0": column,
+		column + " AND read_repair_chance = 0.0 AND comment = 'AND read_repair_chance = 1'": column + " AND comment = 'AND read_repair_chance = 1'",
+		column: column,
+		"CREATE CUSTOM INDEX i ON a.b (id) USING 'x' WITH OPTIONS {'mode': 'CONTAINS'}": "CREATE CUSTOM INDEX i ON a.b (id) USING 'x' WITH OPTIONS = {'mode': 'CONTAINS'}",
+	} {
+		c, err := parseCreate(cql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(strings.Fields(c.current()), " "); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", cql, got, want)
+		}
+	}
+}
+
 // schema.cql files of snapshots have no keyspace, and repeat their types.
 func TestPlanReplayOfSnapshots(t *testing.T) {
 	const a = "CREATE TYPE IF NOT EXISTS ks.u (a int);\nCREATE TABLE IF NOT EXISTS ks.a (k u PRIMARY KEY) WITH ID = " + ordersID + ";"

@@ -18,6 +18,35 @@ func (c *created) guarded() string {
 	return head + " " + c.cql[c.at(c.body).start:]
 }
 
+// current returns the CREATE in the CQL of nodes that can import, 4.0+, where
+// schema.cql of 3.11 is not: a table or view has no read_repair_chance and no
+// dclocal_read_repair_chance (CASSANDRA-13910; 4.x ignores them, 5.0 refuses
+// them), and OPTIONS of a custom index need a =.
+func (c *created) current() string {
+	var b strings.Builder
+	kept := 0 // up to there cql is written or left out
+	for i := range c.tokens {
+		switch {
+		case c.isTable() && c.isReadRepair(i):
+			b.WriteString(c.cql[kept:c.at(i).start])
+			last := i + 3
+			for last+1 < len(c.tokens) && !c.at(last+1).is("AND") {
+				last++
+			}
+			kept = c.at(last).end
+		case c.object.Kind == KindIndex && c.words(i, "WITH", "OPTIONS") && c.at(i+2).isPunct("{"):
+			b.WriteString(c.cql[kept:c.at(i+1).end] + " =")
+			kept = c.at(i + 1).end
+		}
+	}
+	return b.String() + c.cql[kept:]
+}
+
+// isReadRepair says whether AND read_repair_chance =, or the like, is at token i.
+func (c *created) isReadRepair(i int) bool {
+	return (c.words(i, "AND", "READ_REPAIR_CHANCE") || c.words(i, "AND", "DCLOCAL_READ_REPAIR_CHANCE")) && c.at(i+2).isPunct("=")
+}
+
 // renamed returns the CREATE of a table, type or keyspace under another name
 // (in CQL), without the ID: two tables can't share one.
 func (c *created) renamed(name string) string {
