@@ -186,7 +186,7 @@ func TestForeignManifest(t *testing.T) {
 	}{
 		{"a later format", "newer", func(header, _ object) { header["format"] = 2 }},
 		{"a critical section", "newer", func(header, _ object) { header["critical"] = []string{"x"} }},
-		{"another kind", "newer", func(header, _ object) { header["kind"] = "cut" }},
+		{"another kind", "newer", func(header, _ object) { header["kind"] = "seal" }},
 		{"another number", "", func(header, _ object) { header["seq"] = 1 }},
 		{"another predecessor", "follow", func(header, _ object) { header["previous"] = strings.Repeat("0", 64) }},
 		{"a keyspace outside", "..", func(_, body object) { table(body)["keyspace"] = "../../outside" }},

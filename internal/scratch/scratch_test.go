@@ -242,7 +242,7 @@ func TestRunReplaysToAMoment(t *testing.T) {
 		t.Errorf("%d of two writes at the moment and a microsecond later came back, want the first", edge)
 	}
 	for _, table := range result.Tables {
-		if found, err := table.SSTables(); err != nil || len(found) != 1 {
+		if found, err := table.SSTables(); err != nil || len(found) == 0 {
 			t.Errorf("%s has the SSTables %q, %v", table, found, err)
 		}
 	}
