@@ -42,7 +42,8 @@ type Node struct {
 	Scanned func(watcher.Listing)
 	Now     func() time.Time
 
-	clearedAt map[string]time.Time // our snapshots, by tag
+	clearedAt map[string]time.Time     // our snapshots, by tag
+	absent    map[sstable.Table]absent // see drops
 	// notes are those of our snapshots as they were before the newest scan: of one that had
 	// succeeded by then, the scan saw every table.
 	notes map[string]note
@@ -59,7 +60,7 @@ const clearAgain = time.Hour
 type Report struct {
 	uploader.Result
 	Scan        watcher.Listing
-	Waiting     []Held // not complete yet; look again soon
+	Waiting     []Held // not complete, or not certain, yet; look again soon
 	Quarantined []Held // not complete for too long: reported, and still looked at
 	Damaged     []Held // whose files don't fit together: stored as they are
 	Kept        []links.Kept
@@ -70,7 +71,7 @@ type Report struct {
 	Problems []error
 }
 
-// Held is a set or a snapshot that is not taken yet, and why.
+// Held is a set or a snapshot that is not taken yet, or a table that may have been dropped, and why.
 type Held struct {
 	Path, Why string
 }
@@ -111,6 +112,7 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 		}
 		r.Problems = problems
 	}
+	n.awaitDrops(&r, cuts)
 	if n.flush != nil && n.flush.need == nil {
 		n.flush.scanned(r.Scan, p.news)
 	}

@@ -40,26 +40,16 @@ type cut struct {
 }
 
 // findCuts compares what is there with what the history knows: a table is cut where an auto snapshot
-// is there that is not stored, where the database remembers a TRUNCATE, and where it has the table no
-// more. Those of a table are in the order in which they happened.
-func findCuts(p plan, now time.Time, s *manifest.State, e Existing) []cut {
-	holds := map[sstable.Table]bool{}
-	for _, t := range s.Tables() {
-		holds[t] = !isEmpty(s.Chain(t))
-	}
-	for _, set := range p.news {
-		holds[set.Table] = true
-	}
-	cuts := tagged(p.snapshots, holds, s, e)
-	for t, any := range holds {
-		if t.ID == "" || !any {
-			continue
-		}
+// is there that is not stored, where the database remembers a TRUNCATE, and where it is among drops.
+// Those of a table are in the order in which they happened.
+func findCuts(p plan, holds map[sstable.Table]bool, drops map[sstable.Table]time.Time, s *manifest.State, e Existing) []cut {
+	cuts := tagged(p.snapshots, holds, drops, s, e)
+	for t := range holds {
 		if r, ok := e.Truncated[t.ID]; ok {
 			cuts = truncated(cuts, t, r, s, e.HostID)
 		}
-		if e.Tables != nil && !e.Tables[t.ID] && !isSystem(t.Keyspace) {
-			cuts = dropped(cuts, t, now, s)
+		if at, ok := drops[t]; ok {
+			cuts = dropped(cuts, t, at, s)
 		}
 	}
 	cuts = slices.DeleteFunc(cuts, func(c cut) bool {
@@ -72,6 +62,20 @@ func findCuts(p plan, now time.Time, s *manifest.State, e Existing) []cut {
 		return cmp.Or(manifest.CompareTables(a.table, b.table), a.At.Compare(b.At))
 	})
 	return cuts
+}
+
+// holding are the tables of which there is something to cut: stored, or new.
+func holding(p plan, s *manifest.State) map[sstable.Table]bool {
+	holds := map[sstable.Table]bool{}
+	for _, t := range s.Tables() {
+		if !isEmpty(s.Chain(t)) {
+			holds[t] = true
+		}
+	}
+	for _, set := range p.news {
+		holds[set.Table] = true
+	}
+	return holds
 }
 
 // place orders the cut among the bases that are stored by now.
@@ -95,19 +99,29 @@ func placed(cuts []cut, s *manifest.State) (all []uploader.Cut) {
 	return all
 }
 
-// tagged finds cuts by the tags of their auto snapshots.
-func tagged(snapshots []snapshot, holds map[sstable.Table]bool, s *manifest.State, e Existing) (cuts []cut) {
+// tagged finds cuts by the tags of their auto snapshots. That a table is gone, a tag that names a DROP
+// confirms; one of before 3.10 may be of a TRUNCATE.
+func tagged(
+	snapshots []snapshot, holds map[sstable.Table]bool, drops map[sstable.Table]time.Time, s *manifest.State, e Existing,
+) (cuts []cut) {
 	for _, sn := range snapshots {
 		for _, w := range sn.open {
 			tag, ok := autoTag(w)
 			last, before := s.LastCut(w.Table)
-			gone := e.Tables != nil && !e.Tables[w.Table.ID]
-			early := ok && before && last.Tag == "" && last.Why == manifest.Dropped && tag.Drop && (gone || !holds[w.Table])
+			known := before && last.Tag == "" && last.Why == manifest.Dropped
+			_, certain := drops[w.Table]
+			live, gone := e.Tables, false
+			if live != nil && !live[w.Table.ID] {
+				if gone = certain || known || !tag.Truncate; !gone {
+					live = nil
+				}
+			}
+			early := ok && known && tag.Drop && (gone || !holds[w.Table])
 			if !ok || s.HasCut(w.Table, w.Tag) || !holds[w.Table] && !early {
 				continue
 			}
 			c := cut{table: w.Table, gone: gone && tag.Drop, base: baseID(w), final: map[sstable.Fingerprint]bool{}, Cut: manifest.Cut{
-				Why: why(tag, e.Tables, w.Table.ID), At: tag.At, Tag: w.Tag,
+				Why: why(tag, live, w.Table.ID), At: tag.At, Tag: w.Tag,
 			}}
 			for _, set := range w.SSTables {
 				if f, ok := set.File(sstable.Data); ok {
@@ -172,11 +186,11 @@ func truncated(cuts []cut, t sstable.Table, r cassandra.Truncation, s *manifest.
 
 // dropped adds that a table is no more, unless a snapshot has told of it. What is found of a table
 // after its DROP belongs to that.
-func dropped(cuts []cut, t sstable.Table, now time.Time, s *manifest.State) []cut {
+func dropped(cuts []cut, t sstable.Table, at time.Time, s *manifest.State) []cut {
 	if slices.ContainsFunc(cuts, func(c cut) bool { return c.table == t && c.Why.Is(manifest.Dropped) }) {
 		return cuts
 	}
-	c := cut{table: t, gone: true, Cut: manifest.Cut{Why: manifest.Dropped, At: now}}
+	c := cut{table: t, gone: true, Cut: manifest.Cut{Why: manifest.Dropped, At: at}}
 	if last, ok := s.LastCut(t); ok && last.Why.Is(manifest.Dropped) {
 		c.Why, c.At = last.Why, last.At
 	}
@@ -300,13 +314,15 @@ func (c cut) lives(s *manifest.State) (lives []manifest.Stored) {
 // was linked before.
 func (n *Node) cuts(ctx context.Context, r *Report, p plan) []cut {
 	var e Existing
-	if n.Tables != nil && len(p.news) > 0 { // each TRUNCATE and DROP flushes system tables
+	if n.Tables != nil && (len(p.news) > 0 || len(n.absent) > 0) { // each TRUNCATE and DROP flushes system tables
 		var err error
 		if e, err = n.Tables(ctx); err != nil {
 			r.Problems = append(r.Problems, err)
 		}
 	}
-	return findCuts(p, r.Scan.Ended.UTC(), n.Uploader.History.State(), e)
+	s := n.Uploader.History.State()
+	holds := holding(p, s)
+	return findCuts(p, holds, n.drops(r, holds, e), s, e)
 }
 
 // settled leaves out the cuts of tables that have sets which come before them and are not complete yet:

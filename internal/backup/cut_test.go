@@ -169,25 +169,6 @@ func TestCutsWithoutAutoSnapshot(t *testing.T) {
 	}
 }
 
-// A DROP is noticed by the schema before its snapshot is there.
-func TestDropBeforeItsSnapshot(t *testing.T) {
-	w := newCutWorld(t)
-	e := Existing{Tables: map[string]bool{w.db.tables[events].ID: true}}
-	w.tables = func(context.Context) (Existing, error) { return e, nil }
-	w.restart()
-	w.db.flush(events)
-	w.pass()
-	w.db.flush(users) // the flush of the snapshot
-	last := w.db.rowsOf(users)
-	w.pass()
-	w.db.end(users, "dropped-%013d-%s")
-	w.settle()
-	w.wantOnly(last)
-	if all := w.endings(w.check()); len(all) != 1 || !all[0].Final || all[0].Why != manifest.Dropped {
-		t.Errorf("%d cuts of one; the newest is %s, final set %v", len(all), all[len(all)-1].Why, all[len(all)-1].Final)
-	}
-}
-
 func TestTwoTruncationsWhileDown(t *testing.T) {
 	w := newCutWorld(t)
 	w.stop()

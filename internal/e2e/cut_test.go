@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +30,7 @@ func TestCutsOnARealNode(t *testing.T) {
 			c.bucket = "file://" + filepath.Join(t.TempDir(), "bucket")
 			c.svc = configure(t, node, Setup{Bucket: c.bucket})
 			pid := node.PID()
+			started := startOf(t, pid)
 			execute(t, c.session, `CREATE KEYSPACE shop WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`)
 			for _, table := range []string{"items", "orders", "kept"} {
 				execute(t, c.session, fmt.Sprintf(`CREATE TABLE shop.%s (id int PRIMARY KEY, v text)`, table))
@@ -38,8 +42,8 @@ func TestCutsOnARealNode(t *testing.T) {
 			c.truncatedWhileDown()
 			c.dropped()
 			terminate(t, c.svc)
-			if node.PID() != pid {
-				t.Errorf("the node was process %d and is %d", pid, node.PID())
+			if now := node.PID(); now != pid || startOf(t, now) != started {
+				t.Errorf("the node was process %d, started at %s, and is %d", pid, started, now)
 			}
 		})
 	}
@@ -157,65 +161,124 @@ func (c *cutting) truncatedWhileDown() {
 	c.want("items_after2", 2000, 2040)
 }
 
-// dropped drops a table under load.
-func (c *cutting) dropped() {
-	ctx, cancel := context.WithCancel(c.Context())
-	defer cancel()
-	var writers sync.WaitGroup
-	var mu sync.Mutex
-	acknowledged := map[string]int{}
-	write := func(table string) {
-		for i := 0; ctx.Err() == nil; i++ {
-			if err := c.session.Query(fmt.Sprintf(`INSERT INTO shop.%s (id, v) VALUES (?, 'loaded')`, table), 10_000+i).ExecContext(ctx); err != nil {
-				if table == "kept" && ctx.Err() == nil {
-					c.Errorf("the node did not serve: %v", err)
-				}
+// writer writes one row after the other into a table, until it can't or is stopped.
+type writer struct {
+	table string
+	stop  context.CancelFunc
+	ended chan struct{}
+
+	mu    sync.Mutex
+	acked []time.Time // when row firstLoaded+i was acknowledged
+	err   error       // that ended it
+}
+
+const firstLoaded = 10_000
+
+func (c *cutting) writer(table string) *writer {
+	ctx, stop := context.WithCancel(c.Context())
+	w := &writer{table: table, stop: stop, ended: make(chan struct{})}
+	insert := fmt.Sprintf(`INSERT INTO shop.%s (id, v) VALUES (?, 'loaded')`, table)
+	go func() {
+		defer close(w.ended)
+		for i := firstLoaded; ctx.Err() == nil; i++ {
+			err := c.session.Query(insert, i).ExecContext(ctx)
+			at := time.Now()
+			w.mu.Lock()
+			if err == nil {
+				w.acked = append(w.acked, at)
+			} else if ctx.Err() == nil {
+				w.err = err
+			}
+			w.mu.Unlock()
+			if err != nil {
 				return
 			}
-			mu.Lock()
-			acknowledged[table] = i + 1
-			mu.Unlock()
+		}
+	}()
+	c.Cleanup(func() { w.end() })
+	return w
+}
+
+// end stops it and returns what ended it before.
+func (w *writer) end() error {
+	w.stop()
+	<-w.ended
+	return w.err
+}
+
+// by is how many rows were acknowledged by then.
+func (w *writer) by(t time.Time) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(w.acked, t, time.Time.Compare)
+	return n
+}
+
+// wantLoaded looks for the first n rows of a writer.
+func (c *cutting) wantLoaded(ids map[int]bool, w *writer, n int) {
+	c.Helper()
+	for i := range n {
+		if !ids[firstLoaded+i] {
+			c.Fatalf("of %d rows of %s that were acknowledged, row %d is missing; %d are there", n, w.table, i, len(ids))
 		}
 	}
-	so := func(table string) int {
-		mu.Lock()
-		defer mu.Unlock()
-		return acknowledged[table]
+}
+
+// dropped drops a table while it and another are written to, and restores it while the other still is.
+func (c *cutting) dropped() {
+	orders, kept := c.writer("orders"), c.writer("kept")
+	for deadline := time.Now().Add(waiting); orders.by(time.Now()) < 500 || kept.by(time.Now()) < 500; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.Fatalf("no load: %v, %v", orders.end(), kept.end())
+		}
 	}
-	for _, table := range []string{"orders", "kept"} {
-		writers.Go(func() { write(table) })
-	}
-	for so("orders") < 500 || so("kept") < 500 {
-		time.Sleep(10 * time.Millisecond)
-	}
-	before := so("orders")
-	if !c.auto { // nobody promises that what is in memory is flushed then
+	issued := time.Now()
+	if !c.auto { // nobody promises that what is in memory is flushed by the DROP
 		nodetool(c.T, c.node, "flush", "shop", "orders")
 	}
 	execute(c.T, c.session, "DROP TABLE shop.orders")
+	<-orders.ended
+	if orders.by(time.Now()) == orders.by(issued) {
+		c.Fatalf("nothing was written to the table during the DROP: %v", orders.err)
+	}
 	covered(c.T, c.node, c.svc)
 	c.recorded("orders", 1)
+	began := time.Now()
 	plan := filepath.Join(c.TempDir(), "orders.plan") // as docs/restore.md says
 	c.restore("plan", "--before-drop", "shop.orders", "-o", plan)
 	c.restore("run", plan)
 	c.restore("verify", plan)
-	cancel()
-	writers.Wait()
-	ids := c.ids("orders")
-	for i := range before {
-		if !ids[10_000+i] {
-			c.Fatalf("of %d rows that were acknowledged before the DROP, row %d is missing; %d are there", before, i, len(ids))
-		}
-	}
+	restored := time.Now()
+	before, ids := orders.by(issued), c.ids("orders")
+	c.wantLoaded(ids, orders, before)
 	for i := range 100 {
 		if !ids[i] {
 			c.Fatalf("row %d, of the full, is missing", i)
 		}
 	}
-	c.Logf("%d rows acknowledged before the DROP, %d are back; %d others written meanwhile", before, len(ids)-100, so("kept"))
+	c.Logf("%d rows acknowledged before the DROP, %d are back; others acknowledged: %d before, %d until the restore, %d during it",
+		before, len(ids)-100, kept.by(issued), kept.by(began)-kept.by(issued), kept.by(restored)-kept.by(began))
 	covered(c.T, c.node, c.svc)
 	c.restore("--tables", "shop.orders", "--as", "shop.orders_after")
 	if again := c.ids("orders_after"); len(again) != len(ids) {
 		c.Errorf("restored, backed up and restored again: %d rows of %d", len(again), len(ids))
 	}
+	if err := kept.end(); err != nil {
+		c.Errorf("the rest of the node did not serve all the while: %v", err)
+	}
+	if kept.by(restored) == kept.by(began) {
+		c.Error("nothing else was written during the restore")
+	}
+	c.wantLoaded(c.ids("kept"), kept, len(kept.acked))
+}
+
+// startOf is when a process started, in ticks since the machine did: proc(5), stat, field 22.
+func startOf(t *testing.T, pid int) string {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return fields[22-3] // the third is the first behind the name
 }
