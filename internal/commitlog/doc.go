@@ -77,6 +77,8 @@
 //     (they are hashed), or segments are missing behind it. Else it goes on where the last one ended.
 //   - The clock was set back. All times are the node's: until is the time of a look as its clock said
 //     then or as it would say later, whichever is earlier. Times that were twice are in no stretch.
+//   - An object that can't be read has taken the next number: no restore gets across it. What is still
+//     held is stored from its beginning again, behind it.
 //   - The disk was filling up, and deleted segments that were not stored yet were let go.
 //
 // A segment counts as ended, for a tail that begins later, when it was deleted and read after that, or

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func (t *tailing) begin(all []*segment, l look) (why string, err error) {
 func (t *tailing) resume(all []*segment, l look) (why string, err error) {
 	last := t.end
 	if last == nil {
-		return "the log begins here", nil
+		return cmp.Or(t.broken, "the log begins here"), nil
 	}
 	if len(last.Going) == 0 {
 		return "the log had ended", nil

@@ -22,12 +22,21 @@ var (
 	ErrDamaged = errors.New("the stored commit log is damaged")
 )
 
+const (
+	// lastNumber is the highest that a name has room for: with more digits the order of names would
+	// not be that of numbers.
+	lastNumber = 9_999_999_999
+	// room is how many numbers a writer must find behind the log. At a piece every second it would take
+	// 285 years to leave less: an object with such a number is a stray one.
+	room = 1_000_000_000
+)
+
 // objectName is the object that holds piece n below a node's prefix.
 func objectName(prefix string, n uint64) string { return fmt.Sprintf("%slog/%010d", prefix, n) }
 
 func parseObjectName(prefix, name string) (uint64, bool) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(name, prefix+"log/"), 10, 64)
-	return n, err == nil && n > 0 && objectName(prefix, n) == name
+	return n, err == nil && n > 0 && n <= lastNumber && objectName(prefix, n) == name
 }
 
 // Log is what a bucket holds of one node's commit log. Not safe for concurrent use.

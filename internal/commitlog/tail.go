@@ -114,6 +114,7 @@ type tailing struct {
 	holder  *holder
 	writer  *Writer // nil until the end of the stored log is known
 	end     *Piece  // of what was stored before
+	broken  string  // why what was stored before is not gone on from
 	proof   proof
 	mode    Mode
 	known   bool          // the database has said how it syncs
@@ -161,16 +162,33 @@ func (t *tailing) tail(ctx context.Context, r *Report) error {
 		if t.writer, t.end, err = OpenWriter(ctx, t.Bucket, t.Prefix, t.Identity); err != nil {
 			return err
 		}
+		if t.broken != "" {
+			t.end = nil // the header of what can't be read may be whole
+		}
 	}
 	all, err := t.look(r)
 	if err != nil {
 		return err
 	}
 	if err := t.ship(ctx, all, r); err != nil {
+		if errors.Is(err, ErrDamaged) {
+			t.startOver(err)
+		}
 		return err
 	}
 	r.Unasked = t.ask(ctx)
 	return t.letGo(all)
+}
+
+// startOver makes the next look begin a stretch behind an object that took our number and can't be read:
+// no restore gets across that. So segments are stored from their beginning again.
+func (t *tailing) startOver(why error) {
+	t.broken = why.Error()
+	t.writer, t.pending, t.stretches = nil, nil, nil
+	for _, s := range t.holder.all() {
+		s.sent, s.first = 0, 0
+		s.sum.Reset()
+	}
 }
 
 // look reads what is new, and judges what is proven by it.

@@ -523,3 +523,42 @@ func TestTailOfThousandsOfSegments(t *testing.T) {
 	f("stored", 100)
 	f("not stored", 0)
 }
+
+// What took our number can't be read: no restore gets across it, so a stretch begins behind it that needs
+// nothing from before. That its header may be whole makes no difference.
+func TestI10_TailGoesOnBehindWhatCantBeRead(t *testing.T) {
+	for name, damage := range map[string]func(object []byte){
+		"stray":                        func(object []byte) { clear(object) },
+		"a piece with another content": func(object []byte) { object[len(object)-1]++ },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			one := w.segment(1000, "").write(t, "first").sync(t)
+			w.segment(1001, "")
+			w.look(0)
+			w.look(10)
+			w.say()
+			before := w.last.Until
+			p := Piece{Number: w.writer.next, First: 1, Open: w.opens, Read: at(10)}
+			object, err := p.encode(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			damage(object)
+			if err := w.bucket.Put(t.Context(), objectName(prefix, p.Number), object); err != nil {
+				t.Fatal(err)
+			}
+			one.write(t, "second").sync(t)
+			w.clock.wall, w.clock.run = w.clock.wall.Add(10*time.Second), w.clock.run+10*time.Second
+			if err := w.turn(t.Context()); !errors.Is(err, ErrDamaged) || !w.last.Until.Equal(before) {
+				t.Fatalf("%v, until %s; want ErrDamaged, until %s", err, w.last.Until, before)
+			}
+			w.look(10)
+			w.until(10, objectName(prefix, p.Number)) // what was proven before is no less so
+			one.write(t, "third").sync(t)
+			w.look(10)
+			w.until(40, "")
+			w.holds(31, 40, one)
+		})
+	}
+}

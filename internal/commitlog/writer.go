@@ -30,7 +30,7 @@ type Writer struct {
 }
 
 // OpenWriter finds the end of the log, and returns its last piece: nil when there is none, or none
-// that can be read.
+// that can be read. ErrDamaged: there is no room behind it.
 func OpenWriter(ctx context.Context, b bucket.Bucket, prefix string, id Identity) (*Writer, *Piece, error) {
 	l, err := Read(ctx, b, prefix)
 	if err != nil {
@@ -41,7 +41,9 @@ func OpenWriter(ctx context.Context, b bucket.Bucket, prefix string, id Identity
 		return w, nil, nil
 	}
 	newest := l.pieces[len(l.pieces)-1]
-	w.next = newest.number + 1
+	if err := w.follow(newest.number); err != nil {
+		return nil, nil, err
+	}
 	p, err := l.header(ctx, len(l.pieces)-1)
 	switch {
 	case errors.Is(err, ErrDamaged):
@@ -52,6 +54,15 @@ func OpenWriter(ctx context.Context, b bucket.Bucket, prefix string, id Identity
 		return nil, nil, fenced(p)
 	}
 	return w, &p, nil
+}
+
+// follow makes n the number that the next piece comes behind.
+func (w *Writer) follow(n uint64) error {
+	if n > lastNumber-room {
+		return fmt.Errorf("%s leaves no room behind it; no sstash wrote it, remove it by hand: %w", objectName(w.prefix, n), ErrDamaged)
+	}
+	w.next = n + 1
+	return nil
 }
 
 func fenced(p Piece) error {
@@ -65,8 +76,9 @@ type pending struct {
 	object []byte
 }
 
-// put stores p under the next number, and returns it as it was stored. After any other error than
-// ErrFenced the object may be there, and p must be put again before anything else.
+// put stores p under the next number, and returns it as it was stored. ErrDamaged: what took the number
+// can't be read, or leaves none behind it; only a new writer can go on. After any other error than these
+// and ErrFenced the object may be there, and p must be put again before anything else.
 func (w *Writer) put(ctx context.Context, p *pending) (stored Piece, bytes int64, err error) {
 	for {
 		if p.object == nil || p.piece.Number != w.next {
@@ -98,16 +110,16 @@ func (w *Writer) put(ctx context.Context, p *pending) (stored Piece, bytes int64
 
 // skip goes behind whatever is there by now.
 func (w *Writer) skip(ctx context.Context) error {
+	newest := w.next
 	for o, err := range w.bucket.List(ctx, w.prefix+"log/", objectName(w.prefix, w.next)) {
 		if err != nil {
 			return fmt.Errorf("list the commit log: %w", err)
 		}
 		if n, ok := parseObjectName(w.prefix, o.Name); ok {
-			w.next = n
+			newest = n
 		}
 	}
-	w.next++
-	return nil
+	return w.follow(newest)
 }
 
 // compare reads what took our number. An older writer's last piece may have arrived late: then ours

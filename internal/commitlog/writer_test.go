@@ -3,6 +3,7 @@ package commitlog
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sstash/sstash/internal/bucket/buckettest"
@@ -67,4 +68,32 @@ func TestI4_BytesOfTheNewerWriterCount(t *testing.T) {
 	if got := fetch(t, mustRead(t, b), at(0), at(3)); !bytes.Equal(got[common.Name.String()], two.bytes) {
 		t.Errorf("%q", bytes.Trim(got[common.Name.String()], "\x00"))
 	}
+}
+
+// An object whose number leaves none behind it blocks the log only for as long as it is there, and one
+// with a longer name is none of the log: names of more digits would not be listed in order.
+func TestI4_StrayNumbers(t *testing.T) {
+	f := func(name string, want error) {
+		t.Helper()
+		b := new(buckettest.Memory)
+		w := newWriter(t, b, 1)
+		mustPut(t, w, Piece{Read: at(1)}, nil)
+		late := newWriter(t, b, 2)
+		mustPut(t, w, Piece{Read: at(2)}, nil) // late's number is taken: it looks for the end of the log
+		if err := b.Put(t.Context(), prefix+"log/"+name, []byte("stray")); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := OpenWriter(t.Context(), b, prefix, Identity{Open: 3})
+		_, _, putErr := late.put(t.Context(), &pending{piece: Piece{Read: at(3)}})
+		for _, err := range []error{err, putErr} {
+			if !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+		}
+	}
+	f("9999999999", ErrDamaged)
+	f("9000000000", ErrDamaged)
+	f("8999999999", nil)
+	f("10000000000", nil)
+	f("0000000000", nil)
 }
