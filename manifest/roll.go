@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/pack"
@@ -14,8 +15,7 @@ import (
 type Roll struct {
 	From uint64 `json:"from"` // the first entry of the stretch
 	To   uint64 `json:"to"`   // the last one
-	// Entries are those of the stretch but for fulls, which are as large as all the others and are read
-	// one by one.
+	// Entries are those of the stretch but for fulls and others that are large, which are read one by one.
 	Entries []Rolled `json:"entries"`
 	// Before are the rolls before this one that the newest state still needs, oldest first.
 	Before []Span `json:"before,omitempty"`
@@ -37,10 +37,54 @@ type Span struct {
 	To   uint64 `json:"to"`
 }
 
-// NewRoll makes the body and the pack sets of a roll of entries, which are consecutive. AsOf and Pending
-// are those of the last scan before the roll, which has none of its own.
-func (s *State) NewRoll(entries []*Manifest, before []Span) (Body, []Keep) {
-	r := &Roll{From: entries[0].Seq, To: entries[len(entries)-1].Seq, Before: before}
+// NextRoll says what the next roll should be: of the stretch from..to, which is at most so many entries
+// long, it restates entries that take about maxBytes of JSON together. Fulls, and entries that take more
+// than a 16th of that, are not among them: each is worth a GET of its own, and counts as a 16th, for who
+// reads the stretch holds it. So a stretch is shorter than most, and than what there is, only from 16
+// entries on: there are far fewer rolls than entries.
+func (s *State) NextRoll(most uint64, maxBytes int) (from, to uint64, entries []uint64) {
+	from = s.Unrolled()
+	to = from - 1
+	at := sort.Search(len(s.scans), func(i int) bool { return s.scans[i].seq >= from })
+	large := maxBytes / 16
+	for left := maxBytes; to < s.Seq() && to+1-from < most; to++ {
+		var sc scan // none of an open
+		if at < len(s.scans) && s.scans[at].seq == to+1 {
+			sc = s.scans[at]
+			at++
+		}
+		if left -= min(sc.weight, large); left < 0 {
+			break
+		}
+		if sc.kind != Full && sc.weight <= large {
+			entries = append(entries, to+1)
+		}
+	}
+	return from, to, entries
+}
+
+// weight is about how many bytes the body takes as JSON, known without making it. A roll counts as
+// nothing, for another one does not restate what it holds.
+func (m *Manifest) weight() (n int) {
+	const table, set, component = 200, 350, 180 // as measured
+	for _, t := range m.Body.Tables {
+		n += table
+		for _, x := range slices.Concat(t.SSTables, t.Superseded) {
+			n += set + len(x.Components)*component
+		}
+	}
+	if m.Body.Schema != nil {
+		for _, cql := range m.Body.Schema.Statements {
+			n += len(cql)
+		}
+	}
+	return n
+}
+
+// NewRoll makes the body and the pack sets of a roll of the stretch from..to, which restates entries.
+// AsOf and Pending are those of the last scan before the roll, which has none of its own.
+func (s *State) NewRoll(from, to uint64, entries []*Manifest, before []Span) (Body, []Keep) {
+	r := &Roll{From: from, To: to, Before: before}
 	body := Body{Roll: r}
 	if n := len(s.scans); n > 0 {
 		body.AsOf, body.Pending = s.scans[n-1].asOf, s.scans[n-1].pending
@@ -48,9 +92,6 @@ func (s *State) NewRoll(entries []*Manifest, before []Span) (Body, []Keep) {
 	var keeps []Keep
 	at := map[pack.SetID]int{}
 	for _, m := range entries {
-		if m.Kind == Full {
-			continue
-		}
 		e := Rolled{Header: m.Header, Body: m.Body, Sum: m.Sum}
 		e.Header.Keeps = nil
 		if m.Body.Roll != nil {

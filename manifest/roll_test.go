@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"testing"
@@ -35,10 +36,54 @@ func rolled(t *testing.T) (*Manifest, []*Manifest) {
 	r.Seq, r.Kind = 6, Increment
 	s := NewStateAfter(2)
 	for _, m := range entries {
-		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending})
+		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending, m.weight()})
 	}
-	r.Body, r.Keeps = s.NewRoll(entries, []Span{{Seq: 2, From: 1, To: 1}})
+	r.Body, r.Keeps = s.NewRoll(3, 5, []*Manifest{entries[0], entries[2]}, []Span{{Seq: 2, From: 1, To: 1}})
 	return r, entries
+}
+
+func TestNextRoll(t *testing.T) {
+	f := func(weights string, from, to uint64, want ...uint64) {
+		t.Helper()
+		s := NewState()
+		for i, c := range weights {
+			seq := uint64(i + 1)
+			s.newest = &Manifest{Header: Header{Seq: seq}}
+			switch c {
+			case 'o': // an open leaves no scan
+			case 'f':
+				s.scans = append(s.scans, scan{seq: seq, kind: Full, weight: 1})
+			default:
+				s.scans = append(s.scans, scan{seq: seq, kind: Increment, weight: int(c - '0')})
+			}
+		}
+		s.rolls = []Span{{Seq: 3, From: 1, To: 1}}
+		if f, n, got := s.NextRoll(20, 32); f != from || n != to || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v of %d to %d, want %v of %d to %d", weights, got, f, n, want, from, to)
+		}
+	}
+	f("000", 2, 3, 2, 3)
+	f("0o1f2o", 2, 6, 2, 3, 5, 6)
+	f("03f3", 2, 4) // large ones are left out
+	f("0000000000000000000000000", 2, 21, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
+	f("03333333333333333333", 2, 17) // and end a roll as well
+	f("02222222222222222232", 2, 17, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)
+}
+
+// What an entry is taken to weigh is about what it does.
+func TestWeight(t *testing.T) {
+	m := example()
+	m.Body.Full = nil
+	for range 10 {
+		m.Body.Tables[0].SSTables = append(m.Body.Tables[0].SSTables, m.Body.Tables[0].SSTables[0])
+	}
+	body, err := json.Marshal(m.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := m.weight(); n < len(body)/2 || n > 2*len(body) {
+		t.Errorf("%d, and it takes %d bytes", n, len(body))
+	}
 }
 
 func TestRoll(t *testing.T) {

@@ -33,6 +33,7 @@ type scan struct {
 	kind    Kind
 	asOf    time.Time
 	pending []string
+	weight  int // of the entry
 }
 
 // Stored is an SSTable and the manifest that names it, whose Keeps its components refer to.
@@ -111,7 +112,7 @@ func (s *State) Apply(m *Manifest) error {
 		}
 	}
 	if m.Kind != Open {
-		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending})
+		s.scans = append(s.scans, scan{m.Seq, m.Kind, m.Body.AsOf, m.Body.Pending, m.weight()})
 	}
 	for _, t := range m.Body.Tables {
 		s.applyTable(m, t)

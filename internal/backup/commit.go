@@ -86,6 +86,9 @@ func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *man
 		r.Problems = append(r.Problems, fmt.Errorf("%d frames did not decompress to what was compressed and were stored as they are: "+
 			"the compressor or this machine's memory is broken", bad))
 	}
+	if err := n.Uploader.History.Unrolled(); err != nil {
+		r.Problems = append(r.Problems, err)
+	}
 	return err
 }
 

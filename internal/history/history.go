@@ -151,7 +151,10 @@ func (r *Reader) Each(ctx context.Context, from, to uint64, fn func(*manifest.Ma
 			return err
 		}
 	}
-	todo := units(from, to, rolls)
+	return r.each(ctx, units(from, to, rolls), fn)
+}
+
+func (r *Reader) each(ctx context.Context, todo []unit, fn func(*manifest.Manifest) error) error {
 	for len(todo) > 0 {
 		n := min(len(todo), readers)
 		if slices.ContainsFunc(todo[:n], func(u unit) bool { return u.roll > 0 }) {

@@ -3,47 +3,66 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/manifest"
 )
 
 const (
-	// rollEvery is how many entries one roll restates. A commit per minute makes a roll in 8 hours, and a
-	// year of it takes 1,027 rolls and up to 511 entries to read.
+	// rollEvery is how many entries one roll restates at most. A commit per minute makes a roll in 8 hours,
+	// and a year of it takes 1,027 rolls and up to 511 entries to read.
 	rollEvery = 512
+	// rollBytes is about how much JSON a roll holds at most, some 4,500 SSTables: who makes it has that
+	// four times in memory, decoded, encoded, compressed and inflated again to be compared.
+	rollBytes = 8 << 20
 	// rollReaders is how many rolls are fetched at a time: each may take tens of MiB of memory.
 	rollReaders = 4
 	// few entries are read one by one.
 	few = 32
 )
 
-// roll writes rolls when enough entries have come since the last. A stretch that can't be read is not
-// rolled: that must keep nothing from being backed up.
+// roll writes rolls when enough entries have come since the last. A stretch that can't be rolled stays as
+// it is, and is tried again when as many more have come: that must keep nothing from being backed up. An
+// error means that nothing else can be committed now, either.
 func (w *Writer) roll(ctx context.Context) error {
 	if n := w.state.Seq() + 1 - w.state.Unrolled(); n%rollEvery != 0 || w.state.Fresh() {
 		return nil
 	}
 	for w.state.Seq()+1-w.state.Unrolled() >= rollEvery {
 		err := w.rollNext(ctx)
-		if errors.Is(err, ErrDamaged) {
-			return nil
-		}
-		if err != nil {
+		if w.doubt != nil || ctx.Err() != nil || errors.Is(err, bucket.ErrUnreachable) || errors.Is(err, bucket.ErrDenied) {
 			return err
+		}
+		if w.unrolled = err; err != nil {
+			return nil
 		}
 	}
 	return nil
 }
 
-// rollNext writes the next roll. ErrDamaged: its stretch can't be read.
+// Unrolled is why entries are not restated by a roll: nil when there is no reason. It costs who reads the
+// history a GET for each of them, and nothing else.
+func (w *Writer) Unrolled() error {
+	if w.unrolled == nil {
+		return nil
+	}
+	return fmt.Errorf("restate the entries from %d on: %w", w.state.Unrolled(), w.unrolled)
+}
+
+// rollNext writes the next roll.
 func (w *Writer) rollNext(ctx context.Context) error {
-	from := w.state.Unrolled()
+	from, to, seqs := w.state.NextRoll(rollEvery, rollBytes)
+	var todo []unit
+	for _, seq := range seqs {
+		todo = append(todo, unit{from: seq, to: seq})
+	}
 	var entries []*manifest.Manifest
-	err := w.reader.Each(ctx, from, from+rollEvery-1, func(m *manifest.Manifest) error {
+	err := w.reader.each(ctx, todo, func(m *manifest.Manifest) error {
 		entries = append(entries, m)
 		return nil
 	})
@@ -56,7 +75,7 @@ func (w *Writer) rollNext(ctx context.Context) error {
 			before = append(before, s)
 		}
 	}
-	body, keeps := w.state.NewRoll(entries, before)
+	body, keeps := w.state.NewRoll(from, to, entries, before)
 	_, err = w.write(ctx, &manifest.Manifest{Header: manifest.Header{Kind: manifest.Increment, Nonce: newNonce(), Keeps: keeps}, Body: body})
 	return err
 }

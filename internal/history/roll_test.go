@@ -164,6 +164,123 @@ func (d damagedAt) Get(ctx context.Context, name string, off, n int64) ([]byte, 
 	return b, err
 }
 
+// Entries of many SSTables make smaller rolls, so that whoever makes or reads one needs little memory. One
+// that is large is read by itself, and so is a full: neither is read to make a roll.
+func TestRollsAreBounded(t *testing.T) {
+	const commits, each, many = rollEvery + 120, 50, 350
+	b := &buckettest.Memory{}
+	w := openWriter(t, b, nil)
+	large := map[uint64]bool{}
+	for i := range commits {
+		n := each
+		if i == 7 {
+			n = many
+			large[w.State().Seq()+1] = true
+		}
+		row := manifest.Table{Table: sstable.Table{Keyspace: "shop", Name: "users", ID: "b2637280e58c11f199085b39e1f4c1a0"}}
+		for j := range n {
+			x := manifest.SSTable{Stem: fmt.Sprintf("nb-%d-big", i*many+j)}
+			for k := range 8 {
+				x.Components = append(x.Components, manifest.Component{Name: fmt.Sprint("C", k, ".db"), Size: 10, Inode: uint64(i)})
+			}
+			row.SSTables = append(row.SSTables, x)
+		}
+		keeps := []manifest.Keep{{Set: pack.NewSetID(), Packs: 1, Bytes: 100, Raw: 1000}}
+		if _, err := w.Commit(t.Context(), manifest.Increment, keeps, manifest.Body{AsOf: time.Now(), Tables: []manifest.Table{row}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rolls := w.State().Rolls()
+	if len(rolls) < 2 {
+		t.Fatalf("%d rolls", len(rolls))
+	}
+	r := Reader{Bucket: b, Prefix: prefix}
+	for _, s := range rolls {
+		m, err := r.Manifest(t.Context(), s.Seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sstables := 0
+		for _, e := range m.Unroll() {
+			if large[e.Seq] {
+				t.Errorf("roll %d restates entry %d, which is large", s.Seq, e.Seq)
+			}
+			for _, row := range e.Body.Tables {
+				sstables += len(row.SSTables)
+			}
+		}
+		if sstables > 5000 || sstables < 4000 {
+			t.Errorf("roll %d of %d to %d restates %d SSTables", s.Seq, s.From, s.To, sstables)
+		}
+	}
+	if n := w.State().Seq() + 1 - w.State().Unrolled(); n >= rollEvery {
+		t.Errorf("%d entries are in no roll", n)
+	}
+	s, err := r.State(t.Context(), w.State().Seq())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Chain(s.Tables()[0]).SSTables); n != (commits-1)*each+many {
+		t.Errorf("%d SSTables", n)
+	}
+}
+
+// A roll that can't be made keeps nothing from being backed up: it is told of, and made later.
+func TestRollThatFails(t *testing.T) {
+	b := long(t, rollEvery-1)
+	w := openWriter(t, b, nil)
+	for n := w.State().Seq() + 1 - w.State().Unrolled(); n < rollEvery; n++ {
+		if err := commit(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rolls := len(w.State().Rolls())
+	now := w.now
+	w.now = func() time.Time { // the roll's: not a time that JSON has
+		w.now = now
+		return time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	for range rollEvery {
+		if err := commit(w); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.State().Rolls()) != rolls || w.Unrolled() == nil {
+			t.Fatalf("%d rolls, want %d; %v", len(w.State().Rolls()), rolls, w.Unrolled())
+		}
+	}
+	if err := commit(w); err != nil || w.Unrolled() != nil || len(w.State().Rolls()) < rolls+2 {
+		t.Errorf("%v; %d rolls; %v", err, len(w.State().Rolls()), w.Unrolled())
+	}
+	seqs(t, b)
+}
+
+// A roll in doubt, and a writer that has opened since, end a commit as ever.
+func TestI4_RollIsFenced(t *testing.T) {
+	b := &buckettest.Memory{}
+	w := openWriter(t, b, nil)
+	for n := w.State().Seq(); n < rollEvery; n++ {
+		if err := commit(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.reader.Bucket = &buckettest.Fault{Bucket: b, At: rollEvery + 1, Kind: buckettest.FailAfter} // the PUT of the roll
+	if err := commit(w); err == nil || w.doubt == nil || errors.Is(err, ErrFenced) || w.Unrolled() != nil {
+		t.Errorf("in doubt: %v, %v", err, w.Unrolled())
+	}
+	if err := commit(w); err != nil || len(w.State().Rolls()) != 1 {
+		t.Errorf("%v, %d rolls", err, len(w.State().Rolls()))
+	}
+	for w.State().Seq()+1-w.State().Unrolled() < rollEvery {
+		if err := commit(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openWriter(t, b, nil)
+	if err := commit(w); !errors.Is(err, ErrFenced) || w.Unrolled() != nil {
+		t.Errorf("%v, want ErrFenced; %v", err, w.Unrolled())
+	}
+}
+
 // A writer goes on rolling after a restart, and after a full has made what is before it needless.
 func TestRollsGoOn(t *testing.T) {
 	b := long(t, rollEvery+10)

@@ -24,8 +24,9 @@ type Writer struct {
 	state  *manifest.State
 	// doubt is a commit whose outcome is unknown: the store may hold it. Nothing else can be
 	// committed before it is settled.
-	doubt *attempt
-	ahead time.Duration
+	doubt    *attempt
+	ahead    time.Duration
+	unrolled error
 }
 
 // Identity is what every entry says of its node.
