@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -28,6 +29,7 @@ type Options struct {
 	Username string // empty: no authentication
 	Password string
 	TLS      TLS
+	From     netip.Addr // of this machine, to connect from; zero: the system chooses
 }
 
 // TLS names PEM files; any of them turns TLS on. The node's certificate must be
@@ -50,6 +52,9 @@ type Conn struct {
 // behind the caller's back, within 10 s.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	dialer := &nodeDialer{address: o.Address}
+	if o.From.IsValid() {
+		dialer.net.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.From, 0))
+	}
 	var err error
 	if dialer.tls, err = o.TLS.config(o.Address); err != nil {
 		return nil, fmt.Errorf("connect to cassandra at %s: %w", o.Address, err)
@@ -123,6 +128,7 @@ func clusterConfig(ctx context.Context, o Options, dialer gocql.HostDialer) (*go
 // nodeDialer dials one address, whatever host the driver asks for.
 type nodeDialer struct {
 	address string
+	net     net.Dialer
 	tls     *tls.Config // nil: plain
 	failed  atomic.Pointer[error]
 }
@@ -141,9 +147,9 @@ func (d *nodeDialer) DialHost(ctx context.Context, _ *gocql.HostInfo) (*gocql.Di
 
 func (d *nodeDialer) dial(ctx context.Context) (net.Conn, error) {
 	if d.tls == nil {
-		return (&net.Dialer{}).DialContext(ctx, "tcp", d.address)
+		return d.net.DialContext(ctx, "tcp", d.address)
 	}
-	return (&tls.Dialer{Config: d.tls}).DialContext(ctx, "tcp", d.address)
+	return (&tls.Dialer{NetDialer: &d.net, Config: d.tls}).DialContext(ctx, "tcp", d.address)
 }
 
 // config reads the files; nil: TLS is off.

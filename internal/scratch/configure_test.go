@@ -138,7 +138,7 @@ func TestCheckSockets(t *testing.T) {
 	n := &node{jmx: 1, production: network{storage: 7000, ssl: 7001, native: 9042}}
 	f := func(ok bool, local, remote string, listening bool) {
 		t.Helper()
-		s := socket{netip.MustParseAddrPort(local), netip.MustParseAddrPort(remote), listening}
+		s := socket{local: netip.MustParseAddrPort(local), remote: netip.MustParseAddrPort(remote), listening: listening}
 		if err := n.checkSockets([]socket{s}); (err == nil) != ok {
 			t.Errorf("%v: %v, want %v", s, err, ok)
 		}

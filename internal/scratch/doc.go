@@ -25,5 +25,14 @@
 //
 // What does not pass is killed at once, and the error is ErrNotIsolated.
 //
+// # Visitors
+//
+// It has no passwords: those of the cluster are in tables that it doesn't have. So any user of the
+// machine could connect, read the rows, and write some that would be imported. Who is connected is
+// looked at while it runs (every 25 ms) and once it has ended, and whoever is not this process ends it
+// with ErrNotIsolated. A visit to the CQL port is seen for a minute after it was closed, too. What
+// remains: rows read before the next look; and, unseen, a visit shorter than that which hides on purpose
+// (it resets its connection or comes from the node's address), or that is to JMX or the storage ports.
+//
 // Linux only: it reads /proc, and every 127/8 address is ours to listen on.
 package scratch

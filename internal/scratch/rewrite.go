@@ -215,10 +215,15 @@ func (n *node) rewriteInclude() error {
 	return nil
 }
 
+// configOption makes a JVM read the configuration of this node.
+func (n *node) configOption() string {
+	return "-Dcassandra.config=file://" + filepath.Join(n.conf(), "cassandra.yaml")
+}
+
 // extraOptions are the JVM's, to go over all that scripts and jvm*.options say: the last one holds.
 func (n *node) extraOptions(more []string) []string {
 	return slices.Concat([]string{
-		"-Dcassandra.config=file://" + filepath.Join(n.conf(), "cassandra.yaml"),
+		n.configOption(),
 		"-Dcassandra.storagedir=" + n.Dir,
 		fmt.Sprintf("-Dcassandra.jmx.local.port=%d", n.jmx),
 		// Nobody is to be waited for.

@@ -18,8 +18,9 @@ import (
 )
 
 var (
-	// ErrNotIsolated: the scratch node could have seen the cluster. It is dead, or was never started.
-	ErrNotIsolated = errors.New("the scratch node would not be isolated from the cluster")
+	// ErrNotIsolated: the scratch node could have seen the cluster, or somebody else has connected to it.
+	// It is dead, or was never started.
+	ErrNotIsolated = errors.New("the scratch node would not be isolated")
 	// ErrInUse: another process runs a scratch node in the same directory.
 	ErrInUse = errors.New("another scratch node runs in this directory")
 	// ErrDamaged: what Fill brought of the log can't be replayed to its end.
@@ -81,7 +82,7 @@ func (r *Result) Close() error {
 }
 
 // Run carries out one job. Whatever happens, no process is left when it returns, and with an error no
-// file either. A run that was killed is begun again by the next: nothing is kept.
+// file either. Of a run that was killed, the next in the same directory ends and removes what is left.
 func (r Runner) Run(ctx context.Context, j Job) (*Result, error) {
 	lock, err := r.prepare()
 	if err != nil {
@@ -94,7 +95,7 @@ func (r Runner) Run(ctx context.Context, j Job) (*Result, error) {
 	return result, nil
 }
 
-// prepare empties the directory and locks it.
+// prepare locks the directory, ends what runs of an earlier node in it, and empties it.
 func (r Runner) prepare() (*os.File, error) {
 	if len(r.Command) == 0 {
 		return nil, errors.New("no command is configured (cassandra.scratch)")
@@ -118,6 +119,10 @@ func (r Runner) prepare() (*os.File, error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%s: %w", r.Dir, ErrInUse)
+	}
+	if err := endLeft(r.Dir); err != nil {
+		lock.Close()
+		return nil, err
 	}
 	err = lock.Chmod(0o700)
 	entries, readErr := os.ReadDir(r.Dir)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +65,7 @@ func rows(ctx context.Context, address string, tables []cassandra.TableName) (ma
 	host, port, _ := strings.Cut(address, ":")
 	cluster := gocql.NewCluster(host)
 	_, _ = fmt.Sscan(port, &cluster.Port)
+	cluster.Dialer = &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}} // checkVisitors knows us by that
 	session, err := cluster.CreateSession()
 	if err != nil {
 		return nil, err

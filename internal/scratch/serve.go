@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,10 +21,16 @@ import (
 )
 
 const (
-	// startTimeout is how long a JVM may take to appear; what comes then may be a long replay.
+	// startTimeout is how long a JVM may take to appear, and an open port to give answers.
 	startTimeout = time.Minute
+	// readyTimeout is how long a node with nothing to replay may take to open its port, and replayRate,
+	// in bytes a second, is far below what any machine replays.
+	readyTimeout = 10 * time.Minute
+	replayRate   = 256 << 10
 	// stopTimeout is how long draining may take, before it is killed.
 	stopTimeout = time.Minute
+	// inspectEvery is how often it is looked at.
+	inspectEvery = 25 * time.Millisecond
 )
 
 // serve starts the node, hands a connection to use (nil: nobody wants it) and lets it drain and end. It
@@ -40,24 +46,59 @@ func (n *node) serve(ctx context.Context, options []string, use func(context.Con
 		return n.explain(err)
 	}
 	defer conn.Close()
-	if use != nil {
-		if err := use(ctx, conn); err != nil {
-			return n.explain(err)
+	err = n.watch(ctx, p, func(ctx context.Context) error {
+		if use != nil {
+			if err := use(ctx, conn); err != nil {
+				return err
+			}
 		}
+		return p.stop(ctx)
+	})
+	if err == nil {
+		err = n.inspect(p) // who came last
 	}
-	if err := n.inspect(p); err != nil {
-		return err
-	}
-	return n.explain(p.stop(ctx))
+	return n.explain(err)
 }
 
-// process is a child with a group of its own, which does not outlive us however we end.
+// watch lets do run while the node is inspected. What does not pass is killed, do is told by its
+// context, and that is the error.
+func (n *node) watch(ctx context.Context, p *process, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	over, verdict := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			if err := n.inspect(p); err != nil {
+				p.kill()
+				cancel(err)
+				verdict <- err
+				return
+			}
+			select {
+			case <-over:
+				verdict <- nil
+				return
+			case <-time.After(inspectEvery):
+			}
+		}
+	}()
+	err := do(ctx)
+	close(over)
+	if bad := <-verdict; bad != nil {
+		return bad
+	}
+	return err
+}
+
+// process is a child with a group of its own. When sstash is killed, the child is too, but not what a
+// child that is a mere wrapper has started: that is left to the next run (endLeft).
 type process struct {
 	cmd   *exec.Cmd
 	extra []string      // the JVM's options, as we gave them
 	done  chan struct{} // closed when the child has ended
 	jvm   int           // its pid; 0: not seen yet
 	open  time.Time     // when its CQL port was first seen
+	limit time.Duration // how long it may take to open that
 }
 
 func (n *node) start(extra []string) (*process, error) {
@@ -70,7 +111,7 @@ func (n *node) start(extra []string) (*process, error) {
 	cmd.Env, cmd.Dir = n.environ(extra), n.Dir
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &process{cmd: cmd, extra: extra, done: make(chan struct{})}
+	p := &process{cmd: cmd, extra: extra, done: make(chan struct{}), limit: readyTimeout + replayTime(n.log())}
 	started := make(chan error)
 	go func() {
 		// Pdeathsig is sent when the thread that forked ends: it lives as long as the child.
@@ -89,14 +130,29 @@ func (n *node) start(extra []string) (*process, error) {
 	return p, nil
 }
 
+// replayTime is how long the replay of a directory of segments takes at most.
+func replayTime(dir string) time.Duration {
+	var bytes int64
+	entries, _ := os.ReadDir(dir) // what can't be read can't be replayed
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			bytes += info.Size()
+		}
+	}
+	return time.Duration(bytes/replayRate) * time.Second
+}
+
 // await returns when the node answers CQL, having looked all the while whether it is isolated.
 func (n *node) await(ctx context.Context, p *process) (*cassandra.Conn, error) {
-	deadline := time.Now().Add(startTimeout)
+	began := time.Now()
 	for {
 		if err := n.inspect(p); err != nil {
 			return nil, err
 		}
-		if p.jvm == 0 && time.Now().After(deadline) {
+		if p.open.IsZero() && time.Since(began) > p.limit {
+			return nil, fmt.Errorf("its CQL port was not open after %s", p.limit)
+		}
+		if p.jvm == 0 && time.Since(began) > startTimeout {
 			return nil, fmt.Errorf("no Cassandra in its process group after %s: the command of cassandra.scratch must stay in the foreground", startTimeout)
 		}
 		if p.jvm != 0 {
@@ -110,7 +166,7 @@ func (n *node) await(ctx context.Context, p *process) (*cassandra.Conn, error) {
 			return nil, context.Cause(ctx)
 		case <-p.done:
 			return nil, fmt.Errorf("it ended by itself: %s", p.cmd.ProcessState)
-		case <-time.After(25 * time.Millisecond):
+		case <-time.After(inspectEvery):
 		}
 	}
 }
@@ -127,20 +183,26 @@ func (n *node) inspect(p *process) error {
 		}
 		p.jvm = pid
 	}
-	sockets, err := socketsOf(p.jvm)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-		return nil // it has ended
+	its, err := inodesOf(p.jvm)
+	var table []socket
+	if err == nil {
+		table, err = socketTable(p.jvm)
+	}
+	if err != nil && ended(p.jvm) {
+		its = nil
+		table, err = socketTable(os.Getpid())
 	}
 	if err != nil {
 		return fmt.Errorf("%w: can't look at its sockets: %w", ErrNotIsolated, err)
 	}
-	return n.checkSockets(sockets)
+	return errors.Join(n.checkSockets(held(table, its)), n.checkVisitors(table, its))
 }
 
 // connect connects when the node answers, and asks it who it is. Neither result: not yet.
 func (n *node) connect(ctx context.Context, p *process) (*cassandra.Conn, error) {
-	address := net.JoinHostPort(n.addresses[0], strconv.Itoa(n.native))
-	probe, err := net.DialTimeout("tcp", address, time.Second)
+	door := n.door()
+	from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(door.Addr(), 0)) // see checkVisitors
+	probe, err := (&net.Dialer{LocalAddr: from, Timeout: time.Second}).DialContext(ctx, "tcp", door.String())
 	if err != nil {
 		return nil, nil //nolint:nilerr,nilnil // not yet
 	}
@@ -148,7 +210,7 @@ func (n *node) connect(ctx context.Context, p *process) (*cassandra.Conn, error)
 	if p.open.IsZero() {
 		p.open = time.Now()
 	}
-	conn, err := cassandra.Dial(ctx, cassandra.Options{Address: address})
+	conn, err := cassandra.Dial(ctx, cassandra.Options{Address: door.String(), From: door.Addr()})
 	switch {
 	case err != nil && time.Since(p.open) > startTimeout:
 		return nil, err
