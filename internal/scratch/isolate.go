@@ -169,7 +169,7 @@ func sameDir(a, b string) bool {
 func (n *node) checkSockets(sockets []socket) error {
 	for _, s := range sockets {
 		switch {
-		case s.listening && !s.local.Addr().Unmap().IsLoopback() && int(s.local.Port()) != n.jmx:
+		case s.listening && !s.local.Addr().IsLoopback() && int(s.local.Port()) != n.jmx:
 			// (JMX, where it is for remote use too, picks its address by itself.)
 			if slices.Contains([]int{n.production.storage, n.production.ssl, n.production.native}, int(s.local.Port())) {
 				return fmt.Errorf("%w: it listens on %s", ErrNotIsolated, s.local)

@@ -117,7 +117,7 @@ func socketTable(pid int) ([]socket, error) {
 }
 
 // parseEndpoint reads "0100007F:1B58": words of the address in the machine's byte order, the port in
-// the usual one (proc(5), /proc/net/tcp).
+// the usual one (proc(5), /proc/net/tcp). IPv4 within IPv6, as a JVM has it, is IPv4.
 func parseEndpoint(s string) (netip.AddrPort, error) {
 	address, port, _ := strings.Cut(s, ":")
 	b, err := hex.DecodeString(address)
