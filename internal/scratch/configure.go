@@ -110,23 +110,29 @@ func (n *node) identify() error {
 }
 
 // freePorts finds ports that nobody listens on, neither at address nor, where JMX goes, at 127.0.0.1.
+// They are below those that the kernel gives to clients (ip_local_port_range): whoever asks whether a
+// port answers yet, from the same address, could else be given that very port, and connect to itself.
 func freePorts(address string, count int) ([]int, error) {
+	const lowest, end = 10_240, 32_768
 	var ports []int
-	for range count {
-		l, err := net.Listen("tcp4", net.JoinHostPort(address, "0"))
+	for range 1000 {
+		if len(ports) == count {
+			return ports, nil
+		}
+		port := fmt.Sprint(lowest + mathrand.IntN(end-lowest))
+		l, err := net.Listen("tcp4", net.JoinHostPort(address, port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
-		local, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", fmt.Sprint(port)))
+		local, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer local.Close()
-		ports = append(ports, port)
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find %d free ports at %s", count, address)
 }
 
 // copyConf copies a conf directory, following links: configuration management likes those.

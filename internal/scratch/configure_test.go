@@ -167,6 +167,21 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
+// A client at the node's address must not be given one of the node's ports.
+func TestFreePorts(t *testing.T) {
+	ports, err := freePorts("127.99.9.9", 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[int]bool{}
+	for _, p := range ports {
+		if seen[p] || p >= 32_768 || p < 1024 {
+			t.Errorf("ports %v", ports)
+		}
+		seen[p] = true
+	}
+}
+
 func TestRewriteScripts(t *testing.T) {
 	n := &node{jmx: 17199, Runner: Runner{Dir: t.TempDir(), Command: []string{filepath.Join(t.TempDir(), "cassandra")}}}
 	files := map[string][2]string{

@@ -283,7 +283,7 @@ func (n *node) replayed() (mutations int, err error) {
 	return strconv.Atoi(string(m[1]))
 }
 
-// explain adds the end of what the node printed.
+// explain adds what the node printed: from its first error on, or the end of it.
 func (n *node) explain(err error) error {
 	if err == nil || errors.Is(err, ErrNotIsolated) || errors.Is(err, context.Canceled) || errors.Is(err, ErrPrecision) {
 		return err
@@ -293,6 +293,9 @@ func (n *node) explain(err error) error {
 	if readErr != nil || len(said) == 0 {
 		return err
 	}
+	if i := bytes.Index(said, []byte("\nERROR")); i >= 0 {
+		said = said[i+1 : min(len(said), i+1+most)]
+	}
 	said = said[max(0, len(said)-most):]
-	return fmt.Errorf("%w; it said last:\n%s", err, strings.ToValidUTF8(strings.TrimSpace(string(said)), ""))
+	return fmt.Errorf("%w; it said:\n%s", err, strings.ToValidUTF8(strings.TrimSpace(string(said)), ""))
 }
