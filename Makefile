@@ -21,7 +21,7 @@ demo: deps build
 test: deps
 	go vet ./...
 	go test ./chunker/...
-	go test -race -timeout 60m $$(go list ./... | grep -v /chunker)
+	go test -race -timeout 80m $$(go list ./... | grep -v /chunker)
 	@$(MAKE) --no-print-directory fuzz
 
 fuzz:
