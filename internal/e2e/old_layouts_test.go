@@ -34,7 +34,7 @@ func TestRowsOfOldLayouts(t *testing.T) {
 	t.Parallel()
 	node := cassandratest.New(t, cassandratest.Options{HeapMB: 512})
 	session := connect(t, node)
-	for _, variant := range []string{"3.11.19-me", "4.0.19-nb", "4.1.10-nb", "5.0.8-nb"} {
+	for _, variant := range []string{"3.11.19-me", "4.1.10-nb", "5.0.8-nb"} {
 		t.Run(variant, func(t *testing.T) {
 			old := fixtures.Unpack(t, variant)
 			forgetEnd(t, fixtures.DataDirs(old))
