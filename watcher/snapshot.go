@@ -142,7 +142,7 @@ func (sn Snapshot) schema() (string, error) {
 // expectsSchema: Cassandra 3.0.9 and later write a schema.cql, but not for their own
 // keyspaces. Where nothing tells the version, one may come.
 func (sn Snapshot) expectsSchema() bool {
-	if sn.Table.Keyspace == "system" || strings.HasPrefix(sn.Table.Keyspace, "system_") {
+	if sstable.IsSystemKeyspace(sn.Table.Keyspace) {
 		return false
 	}
 	for _, set := range sn.SSTables {

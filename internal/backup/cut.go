@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sstash/sstash/internal/cassandra"
@@ -198,10 +197,6 @@ func dropped(cuts []cut, t sstable.Table, at time.Time, s *manifest.State) []cut
 }
 
 func isEmpty(c manifest.Chain) bool { return c.Tag == "" && len(c.SSTables) == 0 }
-
-func isSystem(keyspace string) bool {
-	return keyspace == "system" || strings.HasPrefix(keyspace, "system_")
-}
 
 // evidence is what tells whether an SSTable was written before a cut or after it.
 type evidence struct {

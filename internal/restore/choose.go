@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sstash/sstash/internal/sstable"
@@ -25,7 +24,7 @@ func (b *builder) choose(s *manifest.State, r Request) ([]manifest.Chain, error)
 		if !named && r.To == "" && r.As == "" { // a table's views would stay as they are
 			named = slices.Contains(r.Tables, b.describe(name, c.SchemaCQL).base.String())
 		}
-		if !named && (len(r.Tables) > 0 || r.To == "" && isSystem(t.Keyspace)) {
+		if !named && (len(r.Tables) > 0 || r.To == "" && sstable.IsSystemKeyspace(t.Keyspace)) {
 			continue
 		}
 		if _, gone := r.Ahead[t]; gone || c.Tag == "" && len(c.SSTables) == 0 && (c.Proven.IsZero() || !slices.Contains(fresh, t)) {
@@ -142,11 +141,6 @@ func lastStored(c manifest.Chain) uint64 {
 		seq = max(seq, st.From.Seq)
 	}
 	return seq
-}
-
-// isSystem tells whether Cassandra itself made the keyspace.
-func isSystem(keyspace string) bool {
-	return keyspace == "system" || strings.HasPrefix(keyspace, "system_")
 }
 
 // isNodesOwn tells whether a keyspace says who a node is: loaded into another node, it would make

@@ -84,7 +84,7 @@ func (p *Plan) Refine(ctx context.Context, x Exact) error {
 	}
 	var exact []int
 	for i, t := range p.Tables {
-		if isSystem(t.Keyspace) || !t.ProvenUntil.IsZero() && !until.After(t.ProvenUntil) {
+		if sstable.IsSystemKeyspace(t.Keyspace) || !t.ProvenUntil.IsZero() && !until.After(t.ProvenUntil) {
 			continue // the log has nothing new of it
 		}
 		why := inexact(t, until, x)

@@ -217,28 +217,39 @@ func TestLoadAMoment(t *testing.T) {
 		t.Error("the node was restarted")
 	}
 
-	drilled, err := l.stager(log).Drill(t.Context(), l.exact(log, time.Time{}, Request{Tables: []string{"shop.users", "shop.hits"}}), filepath.Join(t.TempDir(), "drill"))
+	l.drills(log)
+	l.stages(log, moment)
+}
+
+// drills checks that a drill reads what the node has.
+func (l *live) drills(log *copiedLog) {
+	l.t.Helper()
+	drilled, err := l.stager(log).Drill(l.t.Context(), l.exact(log, time.Time{}, Request{Tables: []string{"shop.users", "shop.hits"}}), filepath.Join(l.t.TempDir(), "drill"))
 	if err != nil || len(drilled.Tables) != 3 || drilled.Mutations == 0 {
-		t.Fatalf("drill: %+v, %v", drilled, err)
+		l.t.Fatalf("drill: %+v, %v", drilled, err)
 	}
 	for _, d := range drilled.Tables {
-		rows, digest, err := l.conn.Digest(t.Context(), d.Keyspace, d.Table)
+		rows, digest, err := l.conn.Digest(l.t.Context(), d.Keyspace, d.Table)
 		if err != nil || d.Rows != rows || d.Digest != digest || d.Rows == 0 {
-			t.Errorf("the drill read %+v, the node has %d rows, digest %x, %v", d, rows, digest, err)
+			l.t.Errorf("the drill read %+v, the node has %d rows, digest %x, %v", d, rows, digest, err)
 		}
 	}
+}
 
-	dir := filepath.Join(t.TempDir(), "to")
-	report, err := l.stager(log).Stage(t.Context(), l.exact(log, moment, Request{To: dir, Tables: []string{"shop.hits"}}))
+// stages checks that what was replayed to the moment lies in the directory as well, and nothing else.
+func (l *live) stages(log *copiedLog, moment time.Time) {
+	l.t.Helper()
+	dir := filepath.Join(l.t.TempDir(), "to")
+	report, err := l.stager(log).Stage(l.t.Context(), l.exact(log, moment, Request{To: dir, Tables: []string{"shop.hits"}}))
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "shop", "hits-*", "*-Data.db"))
 	if err != nil || len(found) != report.Tables[0].SSTables || len(found) < 3 {
-		t.Errorf("%d SSTables reported, there are %q, %v", report.Tables[0].SSTables, found, err)
+		l.t.Errorf("%d SSTables reported, there are %q, %v", report.Tables[0].SSTables, found, err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 || err != nil {
-		t.Errorf("left: %q, %v", left, err)
+		l.t.Errorf("left: %q, %v", left, err)
 	}
 }
 

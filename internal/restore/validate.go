@@ -9,6 +9,7 @@ import (
 
 	"github.com/sstash/sstash/internal/bucket"
 	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -120,7 +121,7 @@ func (p *Plan) validateReplay() error {
 		return bad("the log from %s to %s, until %s", r.From, r.To, r.Until)
 	}
 	for _, n := range r.Tables {
-		if !slices.ContainsFunc(p.Tables, func(t Table) bool { return t.Source() == n && t.ID != "" && !isSystem(n.Keyspace) }) {
+		if !slices.ContainsFunc(p.Tables, func(t Table) bool { return t.Source() == n && t.ID != "" && !sstable.IsSystemKeyspace(n.Keyspace) }) {
 			return bad("the log of %s is replayed, and the table is not restored", n)
 		}
 	}

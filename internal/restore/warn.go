@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/sstable"
 )
 
 // Warning is something about a plan that whoever carries it out should know.
@@ -76,7 +77,7 @@ func (b *builder) warnAll(r Request) {
 		case t.ProvenUntil.IsZero():
 			b.warn(WarnUnproven, t.Source(), "nothing proves through when it is complete")
 		}
-		if isSystem(t.Keyspace) {
+		if sstable.IsSystemKeyspace(t.Keyspace) {
 			continue
 		}
 		b.warnSchema(t, r)
@@ -130,7 +131,7 @@ func (b *builder) warnLive(live Live) {
 			}
 		}
 		has, ok := liveID(live.Schema, t.Target())
-		if !ok || t.As != nil || isSystem(t.Keyspace) {
+		if !ok || t.As != nil || sstable.IsSystemKeyspace(t.Keyspace) {
 			continue
 		}
 		if has != t.ID {

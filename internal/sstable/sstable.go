@@ -42,6 +42,11 @@ func ParseTableDir(keyspace, dir string) (Table, bool) {
 // keyspace's.
 func IsKeyspaceDir(dir string) bool { return isWord(dir) }
 
+// IsSystemKeyspace tells whether Cassandra itself made the keyspace.
+func IsSystemKeyspace(keyspace string) bool {
+	return keyspace == "system" || strings.HasPrefix(keyspace, "system_")
+}
+
 // Dir is the name of the table's directory: ParseTableDir(t.Keyspace, t.Dir()) is t.
 func (t Table) Dir() string {
 	if t.ID == "" {
