@@ -101,16 +101,22 @@ func (p *proofs) first(t sstable.Table, after uint64) (OpenGap, bool) {
 	return OpenGap{}, false
 }
 
-// CreatedAfter tells whether t was created after the moment, as far as its id tells: up to Cassandra
-// 5.0 a UUID of version 1, which is made of the time at which the coordinator created the table.
-func CreatedAfter(t sstable.Table, moment time.Time) bool {
+// Created is when t was created, as far as its id tells: up to Cassandra 5.0 a UUID of version 1, which
+// is made of the time at which the coordinator created the table. Those of system tables are of another.
+func Created(t sstable.Table) (at time.Time, ok bool) {
 	b, err := hex.DecodeString(t.ID)
 	if err != nil || len(b) != 16 || b[6]>>4 != 1 {
-		return false
+		return time.Time{}, false
 	}
 	const epoch = 0x01B21DD213814000 // 1970 in units of 100 ns since 1582-10-15 (RFC 9562, 5.1)
 	ticks := int64(binary.BigEndian.Uint16(b[6:])&0x0FFF)<<48 | int64(binary.BigEndian.Uint16(b[4:]))<<32 | int64(binary.BigEndian.Uint32(b))
-	return time.Unix(0, 0).Add(time.Duration(ticks-epoch) * 100).After(moment)
+	return time.Unix(0, 0).Add(time.Duration(ticks-epoch) * 100), true
+}
+
+// CreatedAfter tells whether t was certainly created after the moment.
+func CreatedAfter(t sstable.Table, moment time.Time) bool {
+	at, ok := Created(t)
+	return ok && at.After(moment)
 }
 
 func (m *Manifest) validateProofs() error {

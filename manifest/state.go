@@ -202,6 +202,18 @@ func (s *State) Whole() FullPart { return s.whole }
 // Ended tells whether a full under tag has its last part.
 func (s *State) Ended(tag string) bool { return s.ended[tag] }
 
+// Begun tells whether there are parts of a full under tag, and its last is still to come.
+func (s *State) Begun(tag string) bool {
+	for _, h := range s.tables {
+		for _, b := range h.bases {
+			if b.full.Tag == tag {
+				return !s.ended[tag]
+			}
+		}
+	}
+	return false
+}
+
 // Base is the lowest entry that is still needed: what Header.Base of the next entry must say.
 func (s *State) Base() uint64 {
 	base := max(s.origin, 1)

@@ -10,7 +10,6 @@ import (
 	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/uploader"
-	"github.com/sstash/sstash/watcher"
 )
 
 // work is what a pass has to commit.
@@ -77,7 +76,8 @@ func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *man
 		w.gaps = nil
 	} else {
 		state := n.Uploader.History.State()
-		f := n.full(*s.snapshot, r.Scan, s.pending)
+		f := n.full(*s.snapshot, s.pending)
+		n.closeFull(ctx, r, &f)
 		f.Node, f.Schema = cmp.Or(w.node, state.Node()), cmp.Or(schema, state.Schema())
 		res, err = n.Uploader.Store(ctx, f)
 	}
@@ -90,42 +90,6 @@ func (n *Node) take(ctx context.Context, r *Report, s step, w *work, schema *man
 		r.Problems = append(r.Problems, err)
 	}
 	return err
-}
-
-// full is what the uploader is told of a snapshot.
-func (n *Node) full(s ready, l watcher.Listing, pending []string) uploader.Full {
-	state := n.Uploader.History.State()
-	note := n.note(s.tag)
-	after := state.After(s.tag, s.ids())
-	f := uploader.Full{
-		Part:    manifest.FullPart{Tag: s.tag, Began: s.begun, After: after, All: note.ok() && note.All},
-		Pending: slices.DeleteFunc(slices.Clone(pending), func(t string) bool { return t == s.tag }),
-		Final:   s.final,
-	}
-	for _, w := range s.all {
-		f.Snapshot = append(f.Snapshot, w.SSTables...)
-	}
-	for _, t := range s.tables {
-		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
-		if note.ok() {
-			b.Proven = note.Began
-		}
-		if tag, ok := autoTag(t.Snapshot); ok {
-			b.Final = why(tag, nil, t.Table.ID)
-		}
-		f.Tables = append(f.Tables, b)
-	}
-	if f.Part.All {
-		for _, set := range l.Backups {
-			st, ok := state.Match(set)
-			gap, partial := state.Partial(set)
-			if ok && st.From.Seq <= after || partial && gap.Seq <= after {
-				f.Superseded = append(f.Superseded, set)
-			}
-		}
-		f.Finished = finished(state, l, s.tag)
-	}
-	return f
 }
 
 // describe goes on without an answer, but not with the answer of another node.

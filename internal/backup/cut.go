@@ -18,10 +18,16 @@ import (
 // Existing is what the database says of its tables.
 type Existing struct {
 	HostID string // 32 hex digits
-	// Tables are the ids of all tables and views; nil: not known.
-	Tables map[string]bool
+	// Tables are all tables and views, by id; nil: not known.
+	Tables map[string]sstable.Table
 	// Truncated are the newest truncations, by table id.
 	Truncated map[string]cassandra.Truncation
+}
+
+// has tells whether the database names t.
+func (e Existing) has(t sstable.Table) bool {
+	_, ok := e.Tables[t.ID]
+	return ok
 }
 
 // cut is a TRUNCATE or DROP that the history does not know.
@@ -109,10 +115,10 @@ func tagged(
 			last, before := s.LastCut(w.Table)
 			known := before && last.Tag == "" && last.Why == manifest.Dropped
 			_, certain := drops[w.Table]
-			live, gone := e.Tables, false
-			if live != nil && !live[w.Table.ID] {
+			answer, gone := e, false
+			if e.Tables != nil && !e.has(w.Table) {
 				if gone = certain || known || !tag.Truncate; !gone {
-					live = nil
+					answer = Existing{}
 				}
 			}
 			early := ok && known && tag.Drop && (gone || !holds[w.Table])
@@ -120,7 +126,7 @@ func tagged(
 				continue
 			}
 			c := cut{table: w.Table, gone: gone && tag.Drop, base: baseID(w), final: map[sstable.Fingerprint]bool{}, Cut: manifest.Cut{
-				Why: why(tag, live, w.Table.ID), At: tag.At, Tag: w.Tag,
+				Why: why(tag, answer, w.Table), At: tag.At, Tag: w.Tag,
 			}}
 			for _, set := range w.SSTables {
 				if f, ok := set.File(sstable.Data); ok {
@@ -147,15 +153,15 @@ func autoTag(w watcher.Snapshot) (sstable.AutoTag, bool) {
 }
 
 // why is the reason that a tag gives; where it may be either, the database knows.
-func why(tag sstable.AutoTag, live map[string]bool, id string) manifest.Why {
+func why(tag sstable.AutoTag, e Existing, t sstable.Table) manifest.Why {
 	switch {
 	case !tag.Drop:
 		return manifest.Truncated
 	case !tag.Truncate:
 		return manifest.Dropped
-	case live == nil:
+	case e.Tables == nil:
 		return manifest.Ended
-	case live[id]:
+	case e.has(t):
 		return manifest.Truncated
 	}
 	return manifest.Dropped

@@ -133,9 +133,9 @@ func TestCutsWithoutAutoSnapshot(t *testing.T) {
 		for _, down := range []bool{false, true} {
 			t.Run(fmt.Sprintf("drop %v, down %v", drop, down), func(t *testing.T) {
 				w := newCutWorld(t)
-				e := Existing{Tables: map[string]bool{}, Truncated: map[string]cassandra.Truncation{}}
+				e := Existing{Tables: map[string]sstable.Table{}, Truncated: map[string]cassandra.Truncation{}}
 				for _, tb := range w.db.tables {
-					e.Tables[tb.ID] = true
+					e.Tables[tb.ID] = tb.Table
 				}
 				w.tables = func(context.Context) (Existing, error) { return e, nil }
 				w.restart()

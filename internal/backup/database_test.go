@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -80,7 +81,10 @@ func newDatabase(t *testing.T, temp string, c *clock, real []components, seed ui
 }
 
 func (d *database) create(name, index string) *table {
-	id := fmt.Sprintf("%032x", 0xb2637280+len(d.tables))
+	return d.createAs(fmt.Sprintf("%032x", 0xb2637280+len(d.tables)), name, index)
+}
+
+func (d *database) createAs(id, name, index string) *table {
 	tb := &table{Table: sstable.Table{Keyspace: "shop", Name: name, ID: id}, index: index}
 	d.tables = append(d.tables, tb)
 	for _, dir := range d.dirs {
@@ -317,6 +321,17 @@ func (d *database) clear(tag string, tables ...int) {
 }
 
 func within(path, dir string) bool { return strings.HasPrefix(path, dir+string(filepath.Separator)) }
+
+// schema is what it answers when it is asked for its tables.
+func (d *database) schema(context.Context) (Existing, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := Existing{Tables: map[string]sstable.Table{}}
+	for _, tb := range d.tables {
+		e.Tables[tb.ID] = tb.Table
+	}
+	return e, nil
+}
 
 // acked are the rows that were acknowledged and not truncated since.
 func (d *database) acked() map[int]bool {

@@ -30,7 +30,7 @@ func (n *Node) drops(r *Report, holds map[sstable.Table]bool, e Existing) map[ss
 	before := n.absent
 	n.absent = map[sstable.Table]absent{}
 	for t := range holds {
-		if t.ID == "" || sstable.IsSystemKeyspace(t.Keyspace) || e.Tables[t.ID] {
+		if t.ID == "" || sstable.IsSystemKeyspace(t.Keyspace) || e.has(t) {
 			continue
 		}
 		was, again := before[t]

@@ -24,10 +24,10 @@ func newSchemas(t *testing.T) *schemas {
 	x := &schemas{world: newCutWorld(t), without: map[int]bool{}}
 	x.tables = func(context.Context) (Existing, error) {
 		x.asked++
-		e := Existing{Tables: map[string]bool{}}
+		e := Existing{Tables: map[string]sstable.Table{}}
 		for n, tb := range x.db.tables {
 			if !x.empty && !x.without[n] {
-				e.Tables[tb.ID] = true
+				e.Tables[tb.ID] = tb.Table
 			}
 		}
 		if x.err != nil {
@@ -171,7 +171,7 @@ func TestOldTagIsADropWhenThatIsCertain(t *testing.T) {
 		if certain {
 			drops[table], want = time.Now(), manifest.Dropped
 		}
-		cuts := tagged(snapshots, map[sstable.Table]bool{table: true}, drops, manifest.NewState(), Existing{Tables: map[string]bool{}})
+		cuts := tagged(snapshots, map[sstable.Table]bool{table: true}, drops, manifest.NewState(), Existing{Tables: map[string]sstable.Table{}})
 		if len(cuts) != 1 || cuts[0].Why != want || cuts[0].gone != certain {
 			t.Errorf("certain %v: %+v", certain, cuts)
 		}

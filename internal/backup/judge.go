@@ -8,7 +8,7 @@ import (
 	"github.com/sstash/sstash/watcher"
 )
 
-// ready is a snapshot of which at least one table is complete and not stored yet.
+// ready is a snapshot of which at least one table is complete and not stored yet, or all are stored.
 type ready struct {
 	tag    string
 	begun  time.Time // zero when nobody knows
@@ -79,7 +79,7 @@ func (n *Node) judgeSnapshots(r *Report, snapshots []snapshot) []ready {
 		rd := ready{tag: s.tag, made: s.made(), all: s.tables, final: !r.Scan.Partial()}
 		if note := n.note(s.tag); note.ok() {
 			rd.begun = note.Began
-		} else if !note.Began.IsZero() {
+		} else if !n.ended(s.tag) {
 			rd.final = false // nodetool is still at it
 		}
 		ephemeral := false
@@ -100,7 +100,7 @@ func (n *Node) judgeSnapshots(r *Report, snapshots []snapshot) []ready {
 			}
 			rd.tables = append(rd.tables, readyTable{w, v.SchemaCQL})
 		}
-		if !ephemeral && len(rd.tables) > 0 {
+		if !ephemeral && (len(rd.tables) > 0 || len(s.open) == 0 && rd.final) {
 			found = append(found, rd)
 		}
 	}

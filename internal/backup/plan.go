@@ -15,7 +15,7 @@ type plan struct {
 	news []sstable.SSTable
 	// held are sets that the history names, as those entries do.
 	held []held
-	// snapshots have a table whose base is not stored yet, oldest first.
+	// snapshots have a table whose base is not stored yet, or were not ended, oldest first.
 	snapshots []snapshot
 }
 
@@ -57,7 +57,7 @@ func compare(l watcher.Listing, s *manifest.State) plan {
 		}
 	}
 	for _, sn := range byTag {
-		if len(sn.open) > 0 {
+		if len(sn.open) > 0 || s.Begun(sn.tag) {
 			p.snapshots = append(p.snapshots, *sn)
 		}
 	}
@@ -188,8 +188,8 @@ func finished(s *manifest.State, l watcher.Listing, tag string) map[sstable.Tabl
 	return ids
 }
 
-// served tells whether our snapshot called tag is not needed any more: every table of it is stored, or a
-// full that began later is whole.
+// served tells whether our snapshot called tag is not needed any more: every table of it is stored, and
+// its full has ended, or a full that began later is whole.
 func served(s *manifest.State, l watcher.Listing, tag string, began time.Time) bool {
 	var ids []string
 	stored := true
@@ -201,7 +201,7 @@ func served(s *manifest.State, l watcher.Listing, tag string, began time.Time) b
 		}
 	}
 	whole := s.Whole()
-	return stored || s.After(tag, ids) < whole.After && began.Before(whole.Began)
+	return stored && !s.Begun(tag) || s.After(tag, ids) < whole.After && began.Before(whole.Began)
 }
 
 // contains tells whether the node has a snapshot called tag.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,63 @@ func TestI10_FullWaitsForATable(t *testing.T) {
 		t.Error("the full does not end")
 	}
 	w.wantNewest()
+}
+
+// Somebody clears what a snapshot of all tables has of one, before it is stored. The full then ends
+// nothing of that table's: what is older is still needed. The next one does.
+func TestI10_FullThatLacksATable(t *testing.T) {
+	for name, lose := range map[string]func(w *world, tag string){
+		"cleared":                          func(w *world, tag string) { w.db.clear(tag, users) },
+		"cleared, and flushed since":       func(w *world, tag string) { w.db.clear(tag, users); w.db.flush(users) },
+		"cleared, then sstash was killed":  func(w *world, tag string) { w.db.clear(tag, users); w.restart() },
+		"cleared after a part was stored":  func(w *world, tag string) { w.parts = 1; w.pass(); w.db.clear(tag, users) },
+		"cleared, and it was never stored": func(w *world, tag string) { w.db.clear(tag, len(w.db.tables)-1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newSchemas(t)
+			x.db.createAs("d2c2ba90e5fb11f187fdfd6bd004d031", "more", "") // of 2026-11-21
+			x.db.flush(users)
+			x.settle()
+			first := x.node.Uploader.History.State().Whole()
+			x.db.compact(users)
+			tag := TagPrefix + "another"
+			x.db.must(x.node.Snapshots.Take(t.Context(), tag, nil))
+			lose(x.world, tag)
+			said := x.settle().Problems
+			if len(said) == 0 || !strings.Contains(said[0].Error(), "cleared in part") {
+				t.Errorf("it says %v", said)
+			}
+			if now := x.node.Uploader.History.State().Whole(); now != first {
+				t.Errorf("the newest whole full is %+v, want %+v", now, first)
+			}
+			x.restart()
+			x.wantNewest()
+			tag = x.full()
+			x.settle()
+			if now := x.node.Uploader.History.State().Whole(); now.Tag != tag {
+				t.Errorf("the newest whole full is %+v, want that of %s", now, tag)
+			}
+			x.restart()
+			x.wantNewest()
+		})
+	}
+}
+
+// As long as the database does not tell its tables, a full does not end.
+func TestI10_FullWaitsForTheSchema(t *testing.T) {
+	x := newSchemas(t)
+	first := x.node.Uploader.History.State().Whole()
+	x.err = errors.New("not now")
+	x.full()
+	if now := x.node.Uploader.History.State().Whole(); now != first {
+		t.Errorf("the newest whole full is %+v, want %+v", now, first)
+	}
+	x.err = nil
+	x.settle()
+	if now := x.node.Uploader.History.State().Whole(); now == first {
+		t.Error("the full does not end")
+	}
+	x.wantNewest()
 }
 
 // Cassandra refuses a tag that it has: the snapshot that is there is still worth what it was.

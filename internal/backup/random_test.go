@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +50,7 @@ func TestRandomLives(t *testing.T) {
 			if l.r.IntN(2) == 0 {
 				w.wait = 0
 			}
+			w.tables = w.db.schema
 			for range l.r.IntN(4) {
 				l.database()
 			}
@@ -185,6 +187,11 @@ func (l *randomLife) byHand() {
 	}
 	l.db.snapshot(tag, rest...)
 	l.db.must(notes.write(note{Tag: tag, Began: began, Ended: l.clock.Now(), All: true}))
+	state := l.node.Uploader.History.State()
+	if n := l.r.IntN(len(l.db.tables)); l.r.IntN(3) == 0 && state.Whole().Tag != "" && slices.Contains(state.Tables(), l.db.tables[n].Table) {
+		l.say("clear %s of %d", tag, n)
+		l.db.clear(tag, n)
+	}
 }
 
 // trouble is something that goes wrong once, or a clock that is set.

@@ -22,6 +22,7 @@ import (
 	"github.com/sstash/sstash/internal/cassandra"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/history"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/uploader"
 	"github.com/sstash/sstash/watcher"
@@ -305,9 +306,9 @@ func (n *Node) tables(ctx context.Context) (backup.Existing, error) {
 	if err != nil {
 		return e, err
 	}
-	e.Tables = map[string]bool{}
+	e.Tables = map[string]sstable.Table{}
 	for _, t := range tables {
-		e.Tables[t.ID] = true
+		e.Tables[t.ID] = sstable.Table{Keyspace: t.Keyspace, Name: t.Name, ID: t.ID}
 	}
 	return e, nil
 }

@@ -1,0 +1,107 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sstash/sstash/internal/sstable"
+	"github.com/sstash/sstash/manifest"
+	"github.com/sstash/sstash/uploader"
+	"github.com/sstash/sstash/watcher"
+)
+
+// full is what the uploader is told of a snapshot.
+func (n *Node) full(s ready, pending []string) uploader.Full {
+	note := n.note(s.tag)
+	f := uploader.Full{
+		Part: manifest.FullPart{
+			Tag: s.tag, Began: s.begun, After: n.Uploader.History.State().After(s.tag, s.ids()), All: note.ok() && note.All,
+		},
+		Pending: slices.DeleteFunc(slices.Clone(pending), func(t string) bool { return t == s.tag }),
+		Final:   s.final,
+	}
+	for _, w := range s.all {
+		f.Snapshot = append(f.Snapshot, w.SSTables...)
+	}
+	for _, t := range s.tables {
+		b := uploader.Base{Table: t.Table, ID: baseID(t.Snapshot), SchemaCQL: t.schemaCQL, SSTables: t.SSTables}
+		if note.ok() {
+			b.Proven = note.Began
+		}
+		if tag, ok := autoTag(t.Snapshot); ok {
+			b.Final = why(tag, Existing{}, t.Table)
+		}
+		f.Tables = append(f.Tables, b)
+	}
+	return f
+}
+
+// closeFull adds to a full of all tables what its last part says: with it, nothing is needed any more that
+// the history holds up to After. So it must have all tables.
+func (n *Node) closeFull(ctx context.Context, r *Report, f *uploader.Full) {
+	if !f.Part.All || !f.Final {
+		return
+	}
+	lost, err := n.lost(ctx, r.Scan, *f)
+	if err != nil {
+		f.Final = false
+		r.Problems = append(r.Problems, fmt.Errorf("snapshot %s is stored, but what is older stays needed until the database tells its tables: %w", f.Part.Tag, err))
+		return
+	}
+	if len(lost) > 0 {
+		f.Part.All = false
+		r.Problems = append(r.Problems, fmt.Errorf("snapshot %s was cleared in part before it was stored: nothing of it is left in %s; the next full is to have all tables",
+			f.Part.Tag, strings.Join(lost, ", ")))
+		return
+	}
+	state := n.Uploader.History.State()
+	for _, set := range r.Scan.Backups {
+		st, ok := state.Match(set)
+		gap, partial := state.Partial(set)
+		if ok && st.From.Seq <= f.Part.After || partial && gap.Seq <= f.Part.After {
+			f.Superseded = append(f.Superseded, set)
+		}
+	}
+	f.Finished = finished(state, r.Scan, f.Part.Tag)
+}
+
+// lost are the tables that the database names and that the full should hold but does not: neither under
+// its tag nor younger than it. Somebody has cleared them there.
+func (n *Node) lost(ctx context.Context, l watcher.Listing, f uploader.Full) (names []string, err error) {
+	if n.Tables == nil {
+		return nil, nil
+	}
+	e, err := n.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state := n.Uploader.History.State()
+	there, known := map[sstable.Table]bool{}, map[sstable.Table]bool{}
+	for _, w := range l.Snapshots {
+		there[w.Table] = there[w.Table] || w.Tag == f.Part.Tag
+	}
+	for _, t := range state.Tables() {
+		known[t] = true
+	}
+	for _, t := range e.Tables {
+		created, ok := manifest.Created(t)
+		older := ok && created.Before(f.Part.Began)
+		if known[t] {
+			older = needs(state.Chain(t), f.Part.After)
+		}
+		if older && !there[t] {
+			names = append(names, t.Keyspace+"."+t.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// needs tells whether the chain needs an entry up to that one. One that is nothing at all may: links that
+// were seen and not stored.
+func needs(c manifest.Chain, seq uint64) bool {
+	older := func(s manifest.Stored) bool { return s.From.Seq <= seq }
+	return isEmpty(c) || c.BaseSeq > 0 && c.BaseSeq <= seq || slices.ContainsFunc(c.SSTables, older)
+}
