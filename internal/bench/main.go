@@ -153,7 +153,7 @@ func (r *report) measure(ctx context.Context, binary string, o options) error {
 // try runs all trials, the tools in turn.
 func (r *report) try(ctx context.Context, d dataset, binary, dir string, runs int) error {
 	balanced, dense := sstash(binary, "balanced", 1), sstash(binary, "dense", 1)
-	tools := []func(workplace) tool{copying, sstash(binary, "fast", 1), balanced, sstash(binary, "balanced", 2), dense}
+	tools := []func(workplace) tool{copying, sstash(binary, "fast", 1), sstash(binary, "fast", 2), balanced, sstash(binary, "balanced", 2), dense}
 	each := []func(workplace) tool{balanced, dense}
 	r.reference = "cp"
 	if _, err := exec.LookPath("restic"); err == nil {
