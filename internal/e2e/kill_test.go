@@ -94,7 +94,8 @@ func TestKill9(t *testing.T) {
 	if paths := theirs.lost(list(t, node.DataDirs, snapshot)); len(paths) > 0 {
 		t.Errorf("%d files of somebody else's snapshot are not as they were: %v", len(paths), paths)
 	}
-	if _, err := svc.Command(t.Context(), "backup"); err != nil { // the snapshots that waited when it was stopped
+	// The snapshots that waited when it was stopped; 3: some are to be cleared by hand.
+	if _, err := svc.Command(t.Context(), "backup"); err != nil && exitCode(err) != 3 {
 		t.Fatal(err)
 	}
 	clearByHand(t, node)
