@@ -127,7 +127,7 @@ func clearByHand(t *testing.T, node *cassandratest.Node) {
 // the first full may go, too.
 func emptied(t *testing.T, node *cassandratest.Node, svc *Sstash) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(waiting)
 	for {
 		if _, err := svc.Command(t.Context(), "links", "prune", "--superseded", "--yes"); err != nil {
 			t.Fatal(err)

@@ -170,10 +170,10 @@ func launch(t *testing.T, svc *Sstash) {
 	}
 }
 
-// terminate is SIGTERM, after which the service has 5 s.
+// terminate is SIGTERM: the service ends by itself.
 func terminate(t *testing.T, svc *Sstash) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), waiting)
 	defer cancel()
 	if err := svc.Stop(ctx); err != nil {
 		t.Fatalf("SIGTERM: %v", err)
