@@ -77,6 +77,7 @@ func (s *scanner) listing() Listing {
 	l.Tables = slices.SortedFunc(maps.Keys(s.tables), compareTables)
 	slices.SortFunc(l.Backups, compareSets)
 	slices.Sort(l.Unknown)
+	slices.Sort(l.directories)
 	for _, sn := range s.snapshots {
 		sn.Partial = slices.ContainsFunc(l.Unlisted, func(t sstable.Table) bool {
 			return t == sn.Table || t == sstable.Table{Keyspace: sn.Table.Keyspace}

@@ -14,8 +14,9 @@ import (
 	"github.com/sstash/sstash/internal/sstable"
 )
 
-// Scan lists all backups/ and snapshots/ below the data directories. It reads no
-// file.
+// Scan lists all backups/ below the data directories, and then all snapshots/: so
+// what it sees in backups/ is older than a snapshot that it does not see, whichever
+// data directories they are in. It reads no file.
 //
 // A data directory that is missing or can't be read is an error, since an empty
 // listing would look as if there were nothing to back up. Below it, what can't be
@@ -32,6 +33,7 @@ func Scan(ctx context.Context, dataDirs []string) (Listing, error) {
 		snapshots:   map[snapshotKey]*Snapshot{},
 		filesystems: map[uint64]uint64{},
 	}
+	defer s.close()
 	var seen []os.FileInfo
 	for _, path := range dataDirs {
 		info, err := s.dataDir(path)
@@ -48,6 +50,12 @@ func Scan(ctx context.Context, dataDirs []string) (Listing, error) {
 		}
 		seen = append(seen, info)
 	}
+	for _, t := range s.found {
+		s.snapshotsOf(t)
+	}
+	if err := ctx.Err(); err != nil {
+		return Listing{}, err
+	}
 	return s.listing(), nil
 }
 
@@ -58,6 +66,14 @@ type scanner struct {
 	tables      map[sstable.Table]bool
 	snapshots   map[snapshotKey]*Snapshot
 	filesystems map[uint64]uint64 // by device
+	roots       []directory       // the data directories
+	found       []place
+}
+
+// A place is a table in one data directory.
+type place struct {
+	root  directory
+	table sstable.Table
 }
 
 type snapshotKey struct {
@@ -70,12 +86,12 @@ func (s *scanner) dataDir(path string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	d := directory{File: f, dataDir: path}
+	s.roots = append(s.roots, d)
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	d := directory{File: f, dataDir: path}
 	entries, err := s.entries(d)
 	if err != nil {
 		return nil, err
@@ -90,6 +106,12 @@ func (s *scanner) dataDir(path string) (fs.FileInfo, error) {
 		}
 	}
 	return info, nil
+}
+
+func (s *scanner) close() {
+	for _, d := range s.roots {
+		d.Close()
+	}
 }
 
 func (s *scanner) keyspace(parent directory, name string) {
@@ -108,8 +130,8 @@ func (s *scanner) keyspace(parent directory, name string) {
 	})
 }
 
-// table opens the two directories that matter and does not list the table's own:
-// it may hold a hundred thousand live files.
+// table opens backups/ and does not list the table's own directory: it may hold a
+// hundred thousand live files.
 func (s *scanner) table(parent directory, table sstable.Table) {
 	d, err := parent.open(table.Dir())
 	if err != nil {
@@ -118,11 +140,16 @@ func (s *scanner) table(parent directory, table sstable.Table) {
 	}
 	defer d.Close()
 	s.tables[table] = true
+	s.found = append(s.found, place{s.roots[len(s.roots)-1], table})
 	if !s.within(d, "backups", table, func(d directory, entries []entry) { s.backups(d, table, entries) }) {
 		s.l.absent = append(s.l.absent, d.path("backups"))
 	}
-	if !s.within(d, "snapshots", table, func(d directory, entries []entry) { s.tags(d, table, entries) }) {
-		s.l.absent = append(s.l.absent, d.path("snapshots"))
+}
+
+func (s *scanner) snapshotsOf(p place) {
+	name := filepath.Join(p.table.Keyspace, p.table.Dir(), "snapshots")
+	if !s.within(p.root, name, p.table, func(d directory, entries []entry) { s.tags(d, p.table, entries) }) {
+		s.l.absent = append(s.l.absent, p.root.path(name))
 	}
 }
 
