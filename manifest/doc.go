@@ -77,7 +77,9 @@
 // in the snapshot, or was compacted, truncated or deleted before it. Every later increment is in the
 // chain; some of them are in the base as well, and overlap is harmless where a gap is not. To know
 // "after" even when the writer died meanwhile, each manifest names the snapshots that its scan saw
-// and that were not yet committed ("pending").
+// and that were not yet committed ("pending"). An empty name stands for any: the scan could not list
+// everything. Of bases with the same "after" the chain holds all, and is called after the one whose
+// snapshot began last by the clock.
 //
 // # Cuts
 //

@@ -73,13 +73,17 @@ type Body struct {
 	Schema *Schema   `json:"schema,omitempty"` // where it changed, and in the first part of each full
 	Full   *FullPart `json:"full,omitempty"`
 	// Pending are the tags of snapshots that the scan behind this entry saw on the node and that no
-	// full had finished yet.
+	// full had finished yet, and Unseen where it could not list everything.
 	Pending []string `json:"pending,omitempty"`
 	Barrier *Barrier `json:"barrier,omitempty"`
 	Gaps    []Gap    `json:"gaps,omitempty"`
 	Tables  []Table  `json:"tables,omitempty"`
 	Roll    *Roll    `json:"roll,omitempty"`
 }
+
+// Unseen stands among Pending for any snapshot: it may have been where the scan could not look. No tag
+// is empty.
+const Unseen = ""
 
 // Node is who the database said it was.
 type Node struct {

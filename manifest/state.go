@@ -19,7 +19,7 @@ type State struct {
 	newest *Manifest
 	schema *Schema
 	whole  FullPart        // the newest full that holds every table
-	ended  map[string]bool // tags of fulls that have their last part
+	ended  map[string]bool // by tag: whether the full that was begun last has its last part
 	before *Schema         // the one before the newest entry
 	scans  []scan          // behind every entry but opens, in order
 	rolls  []Span
@@ -105,9 +105,9 @@ func (s *State) Apply(m *Manifest) error {
 	if m.Body.Schema != nil {
 		s.schema = m.Body.Schema
 	}
-	if f := m.Body.Full; f != nil && f.Last {
-		s.ended[f.Tag] = true
-		if f.All && f.After >= s.whole.After {
+	if f := m.Body.Full; f != nil {
+		s.ended[f.Tag] = f.Last
+		if f.Last && f.All && f.After >= s.whole.After {
 			s.whole = *f
 		}
 	}
@@ -199,19 +199,13 @@ func (s *State) Schema() *Schema { return s.schema }
 // several; its Tag is empty when there is none.
 func (s *State) Whole() FullPart { return s.whole }
 
-// Ended tells whether a full under tag has its last part.
+// Ended tells whether the newest full under tag has its last part.
 func (s *State) Ended(tag string) bool { return s.ended[tag] }
 
 // Begun tells whether there are parts of a full under tag, and its last is still to come.
 func (s *State) Begun(tag string) bool {
-	for _, h := range s.tables {
-		for _, b := range h.bases {
-			if b.full.Tag == tag {
-				return !s.ended[tag]
-			}
-		}
-	}
-	return false
+	ended, known := s.ended[tag]
+	return known && !ended
 }
 
 // Base is the lowest entry that is still needed: what Header.Base of the next entry must say.
@@ -232,7 +226,7 @@ func (s *State) Find(data sstable.Fingerprint) []Stored { return s.stored[data] 
 // Match returns the newest entry that holds exactly the files of set, found where set was found:
 // the same names with the same fingerprints (I8). Files that the entry has and the set has not, do
 // not matter: a set that is being pruned shrinks. Of bases only the newest counts: a chain
-// has no other.
+// need not have another.
 func (s *State) Match(set sstable.SSTable) (Stored, bool) {
 	data, ok := set.File(sstable.Data)
 	known := s.stored[data.Fingerprint]
@@ -285,7 +279,7 @@ func (s *State) After(tag string, bases []string) uint64 {
 		}
 	}
 	for _, sc := range slices.Backward(s.scans) {
-		if !slices.Contains(sc.pending, tag) {
+		if !slices.Contains(sc.pending, tag) && !slices.Contains(sc.pending, Unseen) {
 			return sc.seq
 		}
 	}
@@ -316,103 +310,4 @@ func (s *State) Tables() []sstable.Table {
 // CompareTables orders tables by keyspace, name and id.
 func CompareTables(a, b sstable.Table) int {
 	return cmp.Or(cmp.Compare(a.Keyspace, b.Keyspace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-}
-
-// Chain is what restores one table at one entry of the history.
-type Chain struct {
-	Table sstable.Table
-	// Tag, Began and BaseSeq describe the base; Tag is empty when the table has none. Then nothing is
-	// proven, unless the chain begins with a Cut.
-	Tag     string
-	Began   time.Time
-	BaseSeq uint64
-	// SchemaCQL is the base's or, where the base came with none, that of the newest snapshot that did.
-	SchemaCQL string
-	Cut       *Ending
-	// SSTables are the base's and then the increments', each content once.
-	SSTables   []Stored
-	Increments int
-	// Proven: everything acknowledged before it is in SSTables. Zero: not known.
-	Proven time.Time
-	// Lag is why Proven is not what the newest barrier proves; empty when it is.
-	Lag string
-}
-
-// Chain builds the chain of t at the newest entry. The newest base is the one whose chain goes on
-// after the newest entry: the order of snapshots, whenever they were stored.
-func (s *State) Chain(t sstable.Table) Chain {
-	c := Chain{Table: t}
-	h := s.tables[t]
-	if h == nil {
-		h = &history{} // it may be so new that nothing of it is stored
-	}
-	var after, noticed uint64
-	var all []Stored
-	newest := h.newest()
-	switch {
-	case newest != nil:
-		after, noticed, c.Cut = newest.after(), newest.full.After, newest.ending
-		if cut := h.cutBefore(newest); cut != nil && cut.seq > after {
-			after, all = cut.seq, append(all, cut.sstables...)
-		}
-		c.Tag, c.Began, c.BaseSeq, c.SchemaCQL = newest.full.Tag, newest.full.Began, newest.seq, newest.cql
-		c.Proven = newest.proven
-		all = append(all, newest.sstables...)
-	case s.whole.All && CreatedAfter(t, s.whole.Began):
-		after, noticed, c.Proven = s.whole.After, s.whole.After, s.whole.Began // it began empty
-	}
-	for _, st := range h.increments {
-		if st.From.Seq > after {
-			all = append(all, st)
-			c.Increments++
-		}
-	}
-	c.SSTables = unique(all)
-	c.SchemaCQL = cmp.Or(c.SchemaCQL, h.cql())
-	s.proofs.prove(&c, noticed)
-	return c
-}
-
-// newest is the base that the newest chain begins with, nil when there is none.
-func (h *history) newest() (newest *base) {
-	for _, b := range h.bases {
-		if b.complete && b.final == "" && (newest == nil || b.newer(newest)) {
-			newest = b
-		}
-	}
-	return newest
-}
-
-// cql is that of the newest snapshot that came with a schema.cql: whole or not, of a cut or not.
-func (h *history) cql() string {
-	newest := &base{}
-	for _, b := range h.bases {
-		if b.cql != "" && b.newer(newest) {
-			newest = b
-		}
-	}
-	return newest.cql
-}
-
-func (b *base) newer(than *base) bool {
-	return cmp.Or(cmp.Compare(b.full.After, than.full.After), b.full.Began.Compare(than.full.Began),
-		cmp.Compare(b.seq, than.seq)) > 0
-}
-
-// unique keeps the newest entry of each SSTable. The same name with another content is another
-// SSTable (I9); the same content with other metadata components (a repaired Statistics.db) is the
-// same one, as of later.
-func unique(all []Stored) []Stored {
-	at := map[identity]int{}
-	var out []Stored
-	for _, st := range all {
-		id := st.identity()
-		if i, ok := at[id]; !ok {
-			at[id] = len(out)
-			out = append(out, st)
-		} else if st.From.Seq >= out[i].From.Seq {
-			out[i] = st
-		}
-	}
-	return out
 }

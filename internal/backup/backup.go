@@ -116,7 +116,7 @@ func (n *Node) Pass(ctx context.Context) (Report, error) {
 	if n.flush != nil && n.flush.need == nil {
 		n.flush.scanned(r.Scan, p.news)
 	}
-	w := work{sets: n.judgeSets(&r, p.news), snapshots: n.judgeSnapshots(&r, p.snapshots), seen: tags(p.snapshots)}
+	w := work{sets: n.judgeSets(&r, p.news), snapshots: n.judgeSnapshots(&r, p.snapshots), seen: p.seen}
 	w.cuts, w.snapshots = settled(cuts, w.snapshots, p.news, r)
 	w.node, w.gaps = n.Uploader.History.State().Compare(seen)
 	w.gaps = append(w.gaps, n.holes(r, p.news)...)
@@ -211,7 +211,7 @@ func (n *Node) begin(ctx context.Context, tag string, all bool) (Report, error) 
 	if err != nil {
 		return r, err
 	}
-	first := uploader.Increment{First: true, AsOf: r.Scan.Ended, Pending: tags(p.snapshots)}
+	first := uploader.Increment{First: true, AsOf: r.Scan.Ended, Pending: p.seen}
 	first.Node, _ = n.Uploader.History.State().Compare(seen)
 	if all && !contains(r.Scan, tag) {
 		first.Superseded = p.news
@@ -308,14 +308,6 @@ func (n *Node) ended(tag string) bool {
 		return true
 	}
 	return note.Began.IsZero() || n.Now().Sub(note.Began) > time.Hour
-}
-
-func tags(ss []snapshot) []string {
-	var ts []string
-	for _, s := range ss {
-		ts = append(ts, s.tag)
-	}
-	return ts
 }
 
 // baseID names one snapshot of one table: another one under the same tag has another manifest.json.

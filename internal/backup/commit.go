@@ -17,7 +17,7 @@ type work struct {
 	sets      []sstable.SSTable
 	snapshots []ready
 	cuts      []cut
-	seen      []string       // tags of all snapshots that are not stored whole
+	seen      []string       // see plan
 	node      *manifest.Node // when it has changed
 	gaps      []manifest.Gap
 	barrier   *manifest.Barrier

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -171,28 +170,17 @@ func TestI10_FullWhileATableIsUnreadable(t *testing.T) {
 	w.settle()
 	w.db.flush(events)
 	w.pass()
-	// What stands in the way is no directory, as a bad disk's is none.
-	hidden := []string{}
-	for _, dir := range w.db.dirs {
-		hidden = append(hidden, filepath.Join(dir, "shop", w.db.tables[events].Dir(), "snapshots"))
-	}
 	const tag = TagPrefix + "hidden"
 	w.db.must(w.node.Snapshots.Take(context.Background(), tag, nil))
-	for _, d := range hidden {
-		w.db.must(errors.Join(os.Rename(d, d+"+"), os.Symlink("/nowhere", d)))
-	}
-	r, err := w.node.Pass(context.Background())
-	if err != nil || r.Complete() {
-		t.Errorf("a pass that could not see a table: %v, complete %v", err, r.Complete())
+	r := w.blind(events)
+	if r.Complete() {
+		t.Error("a pass that could not see a table is complete")
 	}
 	if whole := w.node.Uploader.History.State().Whole(); whole.Tag == tag {
 		t.Error("a full without a table that could not be seen counts as whole")
 	}
 	if len(r.Cleared) > 0 {
 		t.Errorf("%v is cleared, and not all of it is stored", r.Cleared)
-	}
-	for _, d := range hidden {
-		w.db.must(errors.Join(os.Remove(d), os.Rename(d+"+", d)))
 	}
 	w.wantNewest()
 	if whole := w.node.Uploader.History.State().Whole(); whole.Tag != tag {

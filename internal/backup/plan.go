@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,9 @@ type plan struct {
 	held []held
 	// snapshots have a table whose base is not stored yet, or were not ended, oldest first.
 	snapshots []snapshot
+	// seen are the tags of all that is or may become a snapshot which is not stored whole: what the
+	// entries of this scan call pending.
+	seen []string
 }
 
 type held struct {
@@ -42,7 +46,15 @@ func compare(l watcher.Listing, s *manifest.State) plan {
 		}
 	}
 	byTag := map[string]*snapshot{}
+	seen := map[string]bool{}
+	if l.Partial() {
+		seen[manifest.Unseen] = true
+	}
 	for _, w := range l.Snapshots {
+		// Another one of the same tag may be in the making there.
+		if len(w.Manifests) == 0 {
+			seen[w.Tag] = true
+		}
 		if leftover(w, s) {
 			continue
 		}
@@ -59,8 +71,10 @@ func compare(l watcher.Listing, s *manifest.State) plan {
 	for _, sn := range byTag {
 		if len(sn.open) > 0 || s.Begun(sn.tag) {
 			p.snapshots = append(p.snapshots, *sn)
+			seen[sn.tag] = true
 		}
 	}
+	p.seen = slices.Sorted(maps.Keys(seen))
 	slices.SortFunc(p.snapshots, func(a, b snapshot) int { return a.made().Compare(b.made()) })
 	return p
 }
