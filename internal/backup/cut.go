@@ -311,15 +311,24 @@ func (c cut) lives(s *manifest.State) (lives []manifest.Stored) {
 	return lives
 }
 
+// existing asks the database for its tables; nothing is known where there is none to ask, or no answer.
+func (n *Node) existing(ctx context.Context, r *Report) (e Existing) {
+	if n.Tables == nil {
+		return e
+	}
+	e, err := n.Tables(ctx)
+	if err != nil {
+		r.Problems = append(r.Problems, err)
+	}
+	return e
+}
+
 // cuts finds what ends chains. Of what it finds, a scan must begin afterwards: only that sees all that
 // was linked before.
 func (n *Node) cuts(ctx context.Context, r *Report, p plan) []cut {
 	var e Existing
-	if n.Tables != nil && (len(p.news) > 0 || len(n.absent) > 0) { // each TRUNCATE and DROP flushes system tables
-		var err error
-		if e, err = n.Tables(ctx); err != nil {
-			r.Problems = append(r.Problems, err)
-		}
+	if len(p.news) > 0 || len(n.absent) > 0 { // each TRUNCATE and DROP flushes system tables
+		e = n.existing(ctx, r)
 	}
 	s := n.Uploader.History.State()
 	holds := holding(p, s)

@@ -44,13 +44,7 @@ func (n *Node) closeFull(ctx context.Context, r *Report, f *uploader.Full) {
 	if !f.Part.All || !f.Final {
 		return
 	}
-	lost, err := n.lost(ctx, r.Scan, *f)
-	if err != nil {
-		f.Final = false
-		r.Problems = append(r.Problems, fmt.Errorf("snapshot %s is stored, but what is older stays needed until the database tells its tables: %w", f.Part.Tag, err))
-		return
-	}
-	if len(lost) > 0 {
+	if lost := n.lost(r.Scan, f.Part, n.existing(ctx, r)); len(lost) > 0 {
 		f.Part.All = false
 		r.Problems = append(r.Problems, fmt.Errorf("snapshot %s was cleared in part before it was stored: nothing of it is left in %s; the next full is to have all tables",
 			f.Part.Tag, strings.Join(lost, ", ")))
@@ -67,36 +61,35 @@ func (n *Node) closeFull(ctx context.Context, r *Report, f *uploader.Full) {
 	f.Finished = finished(state, r.Scan, f.Part.Tag)
 }
 
-// lost are the tables that the database names and that the full should hold but does not: neither under
-// its tag nor younger than it. Somebody has cleared them there.
-func (n *Node) lost(ctx context.Context, l watcher.Listing, f uploader.Full) (names []string, err error) {
-	if n.Tables == nil {
-		return nil, nil
-	}
-	e, err := n.Tables(ctx)
-	if err != nil {
-		return nil, err
-	}
+// lost are the tables that the full should hold but does not: neither under its tag nor younger than it.
+// Somebody has cleared them there. A table is there if it has live SSTables and the history knows it, or
+// if the database names it; of keyspace system only if that does, for releases leave old tables behind.
+func (n *Node) lost(l watcher.Listing, f manifest.FullPart, e Existing) (names []string) {
 	state := n.Uploader.History.State()
-	there, known := map[sstable.Table]bool{}, map[sstable.Table]bool{}
+	under, known := map[sstable.Table]bool{}, map[sstable.Table]bool{}
 	for _, w := range l.Snapshots {
-		there[w.Table] = there[w.Table] || w.Tag == f.Part.Tag
+		under[w.Table] = under[w.Table] || w.Tag == f.Tag && !leftover(w, state)
 	}
 	for _, t := range state.Tables() {
 		known[t] = true
 	}
-	for _, t := range e.Tables {
-		created, ok := manifest.Created(t)
-		older := ok && created.Before(f.Part.Began)
+	for _, t := range l.Tables {
+		created, dated := manifest.Created(t)
+		older := dated && created.Before(f.Began)
 		if known[t] {
-			older = needs(state.Chain(t), f.Part.After)
+			older = needs(state.Chain(t), f.After)
 		}
-		if older && !there[t] {
+		if older && !under[t] && (e.has(t) || known[t] && t.Keyspace != "system" && n.alive(t)) {
 			names = append(names, t.Keyspace+"."+t.Name)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return names
+}
+
+// alive tells whether there are live SSTables of the table, or may be.
+func (n *Node) alive(t sstable.Table) bool {
+	bytes, err := watcher.LiveBytes(n.DataDirs, t)
+	return bytes > 0 || err != nil
 }
 
 // needs tells whether the chain needs an entry up to that one. One that is nothing at all may: links that

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sstash/sstash/internal/cassandra"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/manifest"
 )
 
@@ -97,6 +98,12 @@ func TestI10_FullThatLacksATable(t *testing.T) {
 		"cleared, then sstash was killed":  func(w *world, tag string) { w.db.clear(tag, users); w.restart() },
 		"cleared after a part was stored":  func(w *world, tag string) { w.parts = 1; w.pass(); w.db.clear(tag, users) },
 		"cleared, and it was never stored": func(w *world, tag string) { w.db.clear(tag, len(w.db.tables)-1) },
+		"cleared, and nobody can be asked": func(w *world, tag string) { w.db.clear(tag, users); w.tables = nil; w.restart() },
+		"cleared, and the schema is reset": func(w *world, tag string) {
+			w.db.clear(tag, users)
+			w.tables = func(context.Context) (Existing, error) { return Existing{Tables: map[string]sstable.Table{}}, nil }
+			w.restart()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newSchemas(t)
@@ -108,8 +115,8 @@ func TestI10_FullThatLacksATable(t *testing.T) {
 			tag := TagPrefix + "another"
 			x.db.must(x.node.Snapshots.Take(t.Context(), tag, nil))
 			lose(x.world, tag)
-			said := x.settle().Problems
-			if len(said) == 0 || !strings.Contains(said[0].Error(), "cleared in part") {
+			said := fmt.Sprint(x.settle().Problems)
+			if !strings.Contains(said, "cleared in part") {
 				t.Errorf("it says %v", said)
 			}
 			if now := x.node.Uploader.History.State().Whole(); now != first {
@@ -128,21 +135,57 @@ func TestI10_FullThatLacksATable(t *testing.T) {
 	}
 }
 
-// As long as the database does not tell its tables, a full does not end.
-func TestI10_FullWaitsForTheSchema(t *testing.T) {
+// A database that does not answer, maybe for ever, keeps no full from ending, and no snapshot on the disk.
+func TestFullWithoutAnAnswer(t *testing.T) {
 	x := newSchemas(t)
-	first := x.node.Uploader.History.State().Whole()
-	x.err = errors.New("not now")
-	x.full()
-	if now := x.node.Uploader.History.State().Whole(); now != first {
-		t.Errorf("the newest whole full is %+v, want %+v", now, first)
-	}
-	x.err = nil
-	x.settle()
-	if now := x.node.Uploader.History.State().Whole(); now == first {
-		t.Error("the full does not end")
+	x.err = errors.New("the password is another one")
+	tag := x.full()
+	r := x.settle()
+	if now := x.node.Uploader.History.State().Whole(); now.Tag != tag || contains(r.Scan, tag) {
+		t.Errorf("the newest whole full is %+v, want %s; its snapshot is there: %v", now, tag, contains(r.Scan, tag))
 	}
 	x.wantNewest()
+}
+
+// A full under a tag that was used before: what is left of that one is no table of this one, and that it
+// ended does not end this one.
+func TestI10_FullUnderAUsedTag(t *testing.T) {
+	const tag = TagPrefix + "twice"
+	begin := func(t *testing.T) (w *world, first string) {
+		w = newCutWorld(t)
+		first = w.node.Uploader.History.State().Whole().Tag
+		for range 2 {
+			w.db.compact(users)
+			w.db.compact(events)
+			w.db.must(w.node.Snapshots.Take(t.Context(), tag, nil))
+			if !w.node.Uploader.History.State().Ended(tag) {
+				w.db.clear(tag, users)
+				w.settle()
+			}
+		}
+		return w, first
+	}
+	want := func(w *world, tag string) {
+		w.t.Helper()
+		w.settle()
+		if now := w.node.Uploader.History.State().Whole(); now.Tag != tag {
+			w.t.Errorf("the newest whole full is %+v, want %s", now, tag)
+		}
+		w.wantNewest()
+	}
+	t.Run("stored before nodetool has ended", func(t *testing.T) {
+		w, _ := begin(t)
+		n := w.node.Snapshots.notes()[tag]
+		w.db.must(w.node.Snapshots.write(note{Tag: tag, Began: n.Began, All: true}))
+		w.pass()
+		w.db.must(w.node.Snapshots.write(n))
+		want(w, tag)
+	})
+	t.Run("cleared in part", func(t *testing.T) {
+		w, first := begin(t)
+		w.db.unlink(w.db.manifestOf(users, tag))
+		want(w, first)
+	})
 }
 
 // Cassandra refuses a tag that it has: the snapshot that is there is still worth what it was.

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,6 +22,7 @@ type randomLife struct {
 	said  []string
 	taken map[string]bool // tags of other people's snapshots
 	hand  int             // snapshots taken by hand
+	asked bool            // the database answers
 }
 
 // lives is how many random lives there are; SSTASH_LIVES in the environment makes it more.
@@ -50,7 +53,13 @@ func TestRandomLives(t *testing.T) {
 			if l.r.IntN(2) == 0 {
 				w.wait = 0
 			}
-			w.tables = w.db.schema
+			l.asked = true
+			w.tables = func(ctx context.Context) (Existing, error) {
+				if !l.asked {
+					return Existing{}, errors.New("not now")
+				}
+				return w.db.schema(ctx)
+			}
 			for range l.r.IntN(4) {
 				l.database()
 			}
@@ -135,7 +144,7 @@ func (l *randomLife) database() {
 
 // process is something that happens to sstash.
 func (l *randomLife) process() {
-	switch l.r.IntN(6) {
+	switch l.r.IntN(8) {
 	case 0:
 		l.say("restart")
 		l.restart()
@@ -162,13 +171,23 @@ func (l *randomLife) process() {
 		defer func(prune bool) { l.prune = prune }(l.prune)
 		l.prune = false // a set that is whole again after half of it was pruned is none
 		l.without(path)
+	case 6:
+		n := l.r.IntN(len(l.db.tables))
+		l.say("blind for %d", n)
+		l.blind(n)
+	case 7:
+		l.asked = l.r.IntN(2) == 0
+		l.say("the database answers %v", l.asked)
 	}
 }
 
 // byHand is `sstash snapshot` in another process, with a pass while it is at work.
 func (l *randomLife) byHand() {
-	l.hand++
+	if l.hand == 0 || l.r.IntN(3) > 0 { // else under a tag that was used before
+		l.hand++
+	}
 	tag := fmt.Sprintf("%shand-%d", TagPrefix, l.hand)
+	l.db.clear(tag)
 	began := l.clock.Now()
 	notes := l.node.Snapshots
 	l.db.must(notes.write(note{Tag: tag, Began: began, All: true}))
