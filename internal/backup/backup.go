@@ -291,13 +291,14 @@ func (n *Node) clear(ctx context.Context, r *Report) {
 	}
 }
 
-// tried tells whether nodetool has cleared the snapshot not long ago.
+// tried tells whether nodetool has cleared the snapshot not long ago. One that was taken since, under the
+// same tag, is another: `sstash snapshot` names it like the full of the schedule's slot.
 func (n *Node) tried(tag string) bool {
 	if n.clearedAt == nil {
 		n.clearedAt = map[string]time.Time{}
 	}
 	at, ok := n.clearedAt[tag]
-	return ok && n.Now().Sub(at) < clearAgain
+	return ok && n.Now().Sub(at) < clearAgain && !n.note(tag).Began.After(at)
 }
 
 // ended tells whether nodetool is certainly through with our snapshot: it said so, or the note is

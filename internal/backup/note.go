@@ -95,7 +95,7 @@ func (s Snapshots) path(tag string) string { return filepath.Join(s.Dir, tag+".j
 // write replaces the note whole.
 func (s Snapshots) write(n note) error {
 	if !Own(n.Tag) || filepath.Base(n.Tag) != n.Tag {
-		return fmt.Errorf("%q can't be the tag of our snapshot: it must begin with %q", n.Tag, TagPrefix)
+		return fmt.Errorf("%q can't be the tag of our snapshot: it must begin with %q and hold no slash", n.Tag, TagPrefix)
 	}
 	b, err := json.Marshal(n)
 	if err != nil {

@@ -56,6 +56,21 @@ func TestI10_SnapshotInTheMaking(t *testing.T) {
 	w.wantNewest()
 }
 
+// A snapshot that is taken again under a tag that was cleared a moment ago is cleared as well.
+func TestSnapshotTwiceUnderOneTag(t *testing.T) {
+	w := newSmallWorld(t)
+	w.db.flush(users)
+	w.open()
+	for range 2 {
+		tag := w.full()
+		if r := w.settle(); len(r.Problems) > 0 || contains(w.pass().Scan, tag) {
+			t.Errorf("%s is left: %v", tag, r.Problems)
+		}
+		w.fulls-- // the same tag once more
+		w.clock.advance(time.Minute)
+	}
+}
+
 // A table whose files are not all there yet keeps the full open; the others are stored.
 func TestI10_FullWaitsForATable(t *testing.T) {
 	w := newSmallWorld(t)
