@@ -231,8 +231,12 @@ func (v *pointsVerb) replay(ctx context.Context, n node, w *window) ([]point, er
 	}
 	var found []point
 	add := func(m *manifest.Manifest) {
-		if v.changes(m) {
-			found = append(found, v.point(n, state, m))
+		stored := v.stores(m)
+		if !stored && !v.proves(m) {
+			return
+		}
+		if p := v.point(n, state, m); stored || len(v.tables) == 0 || len(p.Tables) > 0 {
+			found = append(found, p)
 		}
 	}
 	add(state.Newest())
@@ -246,13 +250,15 @@ func (v *pointsVerb) replay(ctx context.Context, n node, w *window) ([]point, er
 	return found, err
 }
 
-// changes tells whether m changes what can be restored of the tables asked for.
-func (v *pointsVerb) changes(m *manifest.Manifest) bool {
-	if m.Body.Barrier != nil || slices.ContainsFunc(m.Body.Gaps, func(g manifest.Gap) bool {
+// proves tells whether m changes what is proven of the tables asked for, if they are there.
+func (v *pointsVerb) proves(m *manifest.Manifest) bool {
+	return m.Body.Barrier != nil || slices.ContainsFunc(m.Body.Gaps, func(g manifest.Gap) bool {
 		return g.Table == nil || v.named(*g.Table)
-	}) {
-		return true
-	}
+	})
+}
+
+// stores tells whether m changes what can be restored of the tables asked for.
+func (v *pointsVerb) stores(m *manifest.Manifest) bool {
 	return slices.ContainsFunc(m.Body.Tables, func(t manifest.Table) bool {
 		return v.named(t.Table) && (t.Base != nil && t.Base.Complete || t.Base == nil && len(t.SSTables) > 0)
 	})

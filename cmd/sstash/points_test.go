@@ -172,6 +172,9 @@ func TestI10_PointsSayWhyTheyLag(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+	if r := c.want(2, "points", "ks.nope"); !strings.Contains(r.stderr, "no such table") || r.stdout != "" {
+		t.Errorf("points of a table that never was: %+v", r)
+	}
 	text := c.want(0, "points", "ks.even").stdout
 	if !strings.HasSuffix(text, "point 15: every table: gap at 2026-11-22T05:00:00Z: the database was restarted\n") {
 		t.Errorf("for people:\n%s", text)
