@@ -44,8 +44,11 @@ func (b *board) Status() status.Status {
 	s := b.now
 	s.Warnings, s.Notes = slices.Clone(s.Warnings), slices.Clone(s.Notes)
 	s.LogUntil = b.log.Until
-	if b.log.warning != "" {
-		s.Warnings, s.OK = append(s.Warnings, b.log.warning), false
+	s.LastDrill = LastDrill(b.node.Config.State) // which a verb may have run just now
+	for _, w := range []string{b.log.warning, s.LastDrill.Warning()} {
+		if w != "" {
+			s.Warnings, s.OK = append(s.Warnings, w), false
+		}
 	}
 	return s
 }
@@ -71,10 +74,6 @@ func (b *board) update(r backup.Report, err error, now time.Time) {
 	s.Warnings = append(warnings(r), Unproven(state)...)
 	if b.node.Snapshots != nil && s.LastFull.IsZero() {
 		s.Warnings = append(s.Warnings, "no full of this node is stored yet: nothing is proven")
-	}
-	s.LastDrill = LastDrill(b.node.Config.State)
-	if w := s.LastDrill.Warning(); w != "" {
-		s.Warnings = append(s.Warnings, w)
 	}
 	s.Judge(now, b.limit())
 }

@@ -61,3 +61,18 @@ func TestDrillsThatFail(t *testing.T) {
 	f("the last one is of a clock that was ahead", -365*24*time.Hour, true)
 	f("it can't be noted", 0, false)
 }
+
+// A verb drills beside the service, whose status says at once how that went.
+func TestStatusHasTheNewestDrill(t *testing.T) {
+	c := config.Config{State: t.TempDir()}
+	b := newBoard(&Node{Node: &backup.Node{}, Config: c})
+	b.now.OK = true
+	for _, ok := range []bool{true, false, true} {
+		if err := keepDrill(c.State, status.Drill{OK: ok, Error: "why"}); err != nil {
+			t.Fatal(err)
+		}
+		if s := b.Status(); s.LastDrill == nil || s.LastDrill.OK != ok || s.OK != ok || (len(s.Warnings) == 0) != ok {
+			t.Errorf("after a drill that went well (%v): %+v", ok, s)
+		}
+	}
+}

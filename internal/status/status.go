@@ -73,5 +73,5 @@ func (d *Drill) Warning() string {
 	if d == nil || d.OK {
 		return ""
 	}
-	return "the last restore drill failed: " + d.Error
+	return "the last restore drill failed (`sstash drill` tries again): " + d.Error
 }
