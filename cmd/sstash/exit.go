@@ -96,7 +96,9 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "it was interrupted; run it again, it goes on where it was"
-	case errors.Is(err, restore.ErrNoTable), errors.Is(err, restore.ErrNoPoint), errors.Is(err, restore.ErrNoCut):
+	case errors.Is(err, restore.ErrNoCut):
+		return "one of just now is known within commit_every (a minute by default): wait, and try again; where no service runs, `sstash backup` looks"
+	case errors.Is(err, restore.ErrNoTable), errors.Is(err, restore.ErrNoPoint):
 		return "`sstash points` lists what can be restored"
 	case errors.Is(err, history.ErrEmpty):
 		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
@@ -113,7 +115,7 @@ func hint(err error) string {
 	case errors.Is(err, manifest.ErrNewer), errors.Is(err, chunker.ErrUnsupported):
 		return "install the version of sstash that wrote it, or a later one"
 	case errors.Is(err, fs.ErrPermission) && !errors.Is(err, bucket.ErrDenied):
-		return "run as the database's own user, who may read and unlink these files"
+		return "run as the database's own user, who may read and unlink its files, and write where that user may"
 	case errors.Is(err, errNoConfig):
 		return "`sstash init` writes a configuration; --config names another one; --bucket alone is enough to read backups"
 	}

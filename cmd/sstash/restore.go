@@ -77,9 +77,9 @@ func newRestore(a *app) *cobra.Command {
 		Short: "Restore tables, or all of a node: into the running node, or to a directory",
 		Long: `Restores a moment, or a point. Between the flushes that a point is made of, the commit log knows every
 write: where it is stored, an isolated scratch Cassandra on this machine replays it up to the moment, and
-the running node gets the result. With --to, files are placed under DIR, one directory whatever the number of data
-directories was. Without it, tables are loaded into the running node: those that are not there are made,
-those that hold data are refused.
+the running node gets the result. With --to, files are placed under DIR, one directory whatever the number
+of data directories was. Without it, tables are loaded into the running node: those that are not there are
+made, those that hold data are refused.
 
 A restore that was cut short is finished by the next one. "restore plan" shows what would be done.`,
 		Example: `  sstash restore --tables shop.orders --at "2026-11-22 14:03"
@@ -99,9 +99,10 @@ A restore that was cut short is finished by the next one. "restore plan" shows w
 func newRestorePlan(a *app) *cobra.Command {
 	v := &restoreVerb{app: a}
 	cmd := &cobra.Command{
-		Use:   "plan [--at TIME | --point N] [--tables …] [--as KS.T] [--to DIR] [-o FILE]",
+		Use:   "plan [--at TIME | --point N | --before-drop KS.T | --before-truncate KS.T] [--tables …] [--as KS.T] [--to DIR] [-o FILE]",
 		Short: "Show what a restore would do, and write it down; touch nothing",
 		Example: `  sstash restore plan --tables shop.orders --at 14:03 -o orders.plan
+  sstash restore plan --before-drop shop.orders -o orders.plan
   sstash restore plan --to /mnt/restore --json`,
 		Args: cobra.NoArgs,
 		RunE: a.verb(v.plan),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -77,7 +78,7 @@ func (d planDoc) write(w io.Writer) {
 		if t.As != "" {
 			name += " as " + t.As
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", name, t.SSTables, size(t.Bytes), t.ProvenUntil, t.Base)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", name, t.SSTables, size(t.Bytes), t.ProvenUntil, cmp.Or(t.Base, "-"))
 	}
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)

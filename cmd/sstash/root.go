@@ -61,7 +61,7 @@ guard, 5 bucket unreachable or denied, 6 too old.`,
 	f.StringVar(&a.bucketURL, "bucket", "", "bucket URL, instead of the configuration's")
 	f.BoolVar(&a.json, "json", false, "print one JSON document")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, and only errors in the log")
-	f.TextVar(&a.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	f.TextVar(&a.logLevel, "log-level", slog.LevelInfo, "from this `level` on: debug, info, warn or error")
 	f.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if a.logFormat != "text" && a.logFormat != "json" {

@@ -137,8 +137,8 @@ func (b *builder) warnLive(live Live) {
 		if has != t.ID {
 			b.warn(WarnTableID, t.Source(), "the live table was made anew: its id is %s, the point's is %s", has, t.ID)
 		}
-		b.warn(WarnNewer, t.Source(), "the table is live: what is newer there, or on other replicas, wins over what is restored. "+
-			"TRUNCATE it first, which empties all replicas, or restore beside it (--as KS.T)")
+		b.warn(WarnNewer, t.Source(), "the table exists: what is newer in it, or on other replicas, wins over what is restored. "+
+			"Unless it was truncated, which empties all replicas, TRUNCATE it first, or restore beside it (--as KS.T)")
 		if b.describe(t.Source(), t.SchemaCQL).counter {
 			b.warn(WarnCounter, t.Source(), "its counters are sums of what each replica counted: restore all replicas to the same moment, "+
 				"or the sums are of several")
