@@ -14,7 +14,7 @@ build:
 	CGO_ENABLED=0 go build $(FLAGS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sstash ./cmd/sstash
 
 demo: deps build
-	@CGO_ENABLED=0 go run $(FLAGS) ./internal/demo -sstash bin/sstash
+	CGO_ENABLED=0 go run $(FLAGS) ./internal/demo -sstash bin/sstash
 
 # chunker starts no goroutines, and the race detector makes its loops ten times slower: uploader, which
 # encodes on several cores, runs it over them.

@@ -42,6 +42,7 @@ if [ -n "$missing" ]; then
 		echo "sudo sh -c 'apt-get update && apt-get install -y" $missing"'" >&2
 		exit 1
 	fi
+	echo "installing $missing with apt" >&2
 	export DEBIAN_FRONTEND=noninteractive
 	quietly apt-get update
 	quietly apt-get install -y --no-install-recommends $missing
@@ -61,6 +62,7 @@ jars() {
 	trap 'rm -rf "$new"' EXIT
 	to=$cache/$1
 	shift
+	echo "fetching Cassandra's libraries with Maven into $to, once" >&2
 	quietly env JAVA_HOME="$cache/jdk" mvn -B -q -f "$here/pom.xml" "$@" -DoutputDirectory="$new"
 	chmod 755 "$new"
 	mv -T "$new" "$to"
