@@ -101,7 +101,7 @@ func hint(err error) string {
 	case errors.Is(err, restore.ErrNoTable), errors.Is(err, restore.ErrNoPoint):
 		return "`sstash points` lists what can be restored"
 	case errors.Is(err, history.ErrEmpty):
-		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups"
+		return "check bucket, cluster and node; `sstash points --cluster` lists the nodes that have backups. Of a new node, the service makes the first at once"
 	case errors.Is(err, cassandra.ErrSnapshotExists):
 		return "the service stores and clears it; or clear it yourself with nodetool clearsnapshot -t TAG"
 	case errors.Is(err, scratch.ErrNotIsolated):

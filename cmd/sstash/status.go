@@ -88,6 +88,8 @@ func (a *app) status(ctx context.Context, maxAge string) error {
 		return err
 	}
 	switch {
+	case s.CoveredUntil.IsZero():
+		return fmt.Errorf("nothing is covered yet: %w", errTooOld)
 	case s.TooOld(now, limit):
 		return fmt.Errorf("covered until %s: %w, more than %s", doc.CoveredUntil.ago(now), errTooOld, roughly(limit))
 	case !s.OK:
