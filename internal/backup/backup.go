@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -274,6 +275,7 @@ func (n *Node) clear(ctx context.Context, r *Report) {
 	for _, w := range r.Scan.Snapshots {
 		left[w.Tag] = fmt.Sprintf("%s.%s", w.Table.Keyspace, w.Table.Name)
 	}
+	maps.DeleteFunc(n.clearedAt, func(tag string, _ time.Time) bool { return left[tag] == "" }) // it may be used again
 	for tag, table := range left {
 		if !Own(tag) || !n.ended(tag) || !served(state, r.Scan, tag, n.note(tag).Began) {
 			continue

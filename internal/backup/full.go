@@ -44,7 +44,7 @@ func (n *Node) closeFull(ctx context.Context, r *Report, f *uploader.Full) {
 	if !f.Part.All || !f.Final {
 		return
 	}
-	if lost := n.lost(r.Scan, f.Part, n.existing(ctx, r)); len(lost) > 0 {
+	if lost := n.lost(r.Scan, *f, n.existing(ctx, r)); len(lost) > 0 {
 		f.Part.All = false
 		r.Problems = append(r.Problems, fmt.Errorf("snapshot %s was cleared in part before it was stored: nothing of it is left in %s; the next full is to have all tables",
 			f.Part.Tag, strings.Join(lost, ", ")))
@@ -61,25 +61,21 @@ func (n *Node) closeFull(ctx context.Context, r *Report, f *uploader.Full) {
 	f.Finished = finished(state, r.Scan, f.Part.Tag)
 }
 
-// lost are the tables that the full should hold but does not: neither under its tag nor younger than it.
-// Somebody has cleared them there. A table is there if it has live SSTables and the history knows it, or
-// if the database names it; of keyspace system only if that does, for releases leave old tables behind.
-func (n *Node) lost(l watcher.Listing, f manifest.FullPart, e Existing) (names []string) {
+// lost are the tables that need what the full ends and are not in its last part: somebody has cleared them
+// under its tag. There is a table if it has live SSTables and the history knows it, or if the database
+// names it; of keyspace system only if that does, for releases leave old tables behind.
+func (n *Node) lost(l watcher.Listing, f uploader.Full, e Existing) (names []string) {
 	state := n.Uploader.History.State()
-	under, known := map[sstable.Table]bool{}, map[sstable.Table]bool{}
-	for _, w := range l.Snapshots {
-		under[w.Table] = under[w.Table] || w.Tag == f.Tag && !leftover(w, state)
-	}
-	for _, t := range state.Tables() {
-		known[t] = true
-	}
+	known := state.Tables()
 	for _, t := range l.Tables {
 		created, dated := manifest.Created(t)
-		older := dated && created.Before(f.Began)
-		if known[t] {
-			older = needs(state.Chain(t), f.After)
+		needed, there := dated && created.Before(f.Part.Began), e.has(t)
+		if slices.Contains(known, t) {
+			needed = needs(state.Chain(t), f.Part.After)
+			there = there || t.Keyspace != "system" && n.alive(t)
 		}
-		if older && !under[t] && (e.has(t) || known[t] && t.Keyspace != "system" && n.alive(t)) {
+		in := slices.ContainsFunc(f.Tables, func(b uploader.Base) bool { return b.Table == t })
+		if needed && there && !in {
 			names = append(names, t.Keyspace+"."+t.Name)
 		}
 	}
@@ -92,9 +88,9 @@ func (n *Node) alive(t sstable.Table) bool {
 	return bytes > 0 || err != nil
 }
 
-// needs tells whether the chain needs an entry up to that one. One that is nothing at all may: links that
-// were seen and not stored.
+// needs tells whether the chain needs an entry up to that one. One that begins with nothing may: there may
+// be links that were seen and not stored.
 func needs(c manifest.Chain, seq uint64) bool {
 	older := func(s manifest.Stored) bool { return s.From.Seq <= seq }
-	return isEmpty(c) || c.BaseSeq > 0 && c.BaseSeq <= seq || slices.ContainsFunc(c.SSTables, older)
+	return c.BaseSeq == 0 && len(c.SSTables) == 0 || c.BaseSeq > 0 && c.BaseSeq <= seq || slices.ContainsFunc(c.SSTables, older)
 }

@@ -196,6 +196,29 @@ func TestI10_FullUnderAUsedTag(t *testing.T) {
 		w.db.must(w.node.Snapshots.write(n))
 		want(w, tag)
 	})
+	t.Run("cleared again", func(t *testing.T) {
+		w, _ := begin(t)
+		if r := w.settle(); !slices.Equal(r.Cleared, []string{tag}) || len(r.Problems) > 0 {
+			t.Errorf("cleared %v, problems %v", r.Cleared, r.Problems)
+		}
+		want(w, tag)
+	})
+	t.Run("cleared in part, before a full and after it", func(t *testing.T) {
+		w, _ := begin(t)
+		w.settle()
+		w.db.must(w.node.Snapshots.write(note{Tag: tag, Began: w.clock.Now()})) // nodetool is at it
+		w.db.snapshot(tag, users)
+		w.db.unlink(w.db.manifestOf(users, tag))
+		first := w.full()
+		w.settle()
+		w.db.clear(tag)
+		w.db.flush(users)
+		w.settle()
+		w.db.compact(users)
+		w.db.must(w.node.Snapshots.Take(t.Context(), tag, nil))
+		w.db.unlink(w.db.manifestOf(users, tag))
+		want(w, first)
+	})
 	t.Run("cleared in part", func(t *testing.T) {
 		w, first := begin(t)
 		w.db.unlink(w.db.manifestOf(users, tag))

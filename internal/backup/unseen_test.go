@@ -39,6 +39,7 @@ func TestTagThatIsUsedAgain(t *testing.T) {
 			tag := TagPrefix + "twice"
 			w.db.snapshot(tag, events)
 			w.settle() // stored and cleared
+			w.db.must(w.node.Snapshots.write(note{Tag: tag, Began: w.clock.Now()}))
 			w.db.snapshot(tag, events)
 			path := w.db.manifestOf(events, tag)
 			w.db.take(path)
