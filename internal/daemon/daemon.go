@@ -166,7 +166,10 @@ func (s *Service) work(ctx context.Context) (backup.Report, error) {
 		s.Log.Info("a full is due", "tag", tag)
 		s.triedFull, s.retryFull = now, now.Add(fullRetry)
 		r, err := s.Full(ctx, tag, nil)
-		if errors.Is(err, cassandra.ErrSnapshotExists) {
+		switch {
+		case err == nil: // should it lack a table, then so may the next one
+			s.retryFull = now.Add(max(fullRetry, s.Config.Full.Early))
+		case errors.Is(err, cassandra.ErrSnapshotExists):
 			// One that we began before we were killed has ended meanwhile: the next try clears it.
 			s.retryFull = s.Now().Add(existsRetry)
 		}
