@@ -99,7 +99,7 @@ func (s *Sstash) Start() error {
 // Kill is kill -9: nothing is told, nothing is written.
 func (s *Sstash) Kill() {
 	_ = s.cmd.Process.Kill() // gone already is as good
-	<-s.done
+	s.done <- <-s.done       // for the next one who asks
 }
 
 // Stop is SIGTERM, and how the service ends.
