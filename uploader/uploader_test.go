@@ -97,6 +97,8 @@ func (n *node) write(table sstable.Table, stem string, content map[string][]byte
 	for _, component := range slices.Sorted(maps.Keys(content)) {
 		path := filepath.Join(n.dir, set.Rel(component))
 		n.must(os.WriteFile(path, content[component], 0o644))
+		at := n.tick().AddDate(0, 0, -1) // by its clock, not by ours
+		n.must(os.Chtimes(path, at, at))
 		n.content[path] = content[component]
 		f, err := os.Open(path)
 		n.must(err)
