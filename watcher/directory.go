@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +48,9 @@ type entry struct {
 	name  string
 	mode  uint32 // S_IFMT bits
 	links uint64
+	// changed is when its content, its attributes or the number of its links did last (st_ctime): nobody
+	// can set it.
+	changed time.Time
 	sstable.Fingerprint
 }
 
@@ -81,7 +85,7 @@ func (s *scanner) entries(d directory) ([]entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("stat filesystem of %s: %w", d.path(""), err)
 		}
-		found = append(found, entry{name, uint32(st.Mode) & unix.S_IFMT, uint64(st.Nlink), fileid.FromStat(id, &st)})
+		found = append(found, entry{name, uint32(st.Mode) & unix.S_IFMT, uint64(st.Nlink), time.Unix(st.Ctim.Unix()), fileid.FromStat(id, &st)})
 	}
 	slices.SortFunc(found, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	return found, nil

@@ -41,11 +41,19 @@ type Verdict struct {
 // has changed for Settle. Files that are only listed are given up after Patience,
 // for some never come; and sizes that don't fit are those of a damaged set, which must
 // not hold up the others of a snapshot. A Judge remembers when it saw what, so it must see scans
-// repeatedly to say Ready. It is not safe for concurrent use.
+// repeatedly to say Ready.
+//
+// But where nothing at all has changed for Settle, by the times of the files, it says so at once of what
+// proves by itself that it is linked: a set that has a TOC.txt and all that this lists, a snapshot of such
+// sets that has a manifest.json and all that this names. No clock that jumps can deceive it about those;
+// only a schema.cql could be cut short, if the clock jumped while that was written.
+//
+// It is not safe for concurrent use.
 type Judge struct {
 	Settle   time.Duration
 	Patience time.Duration
 
+	quiet time.Duration // of the listing
 	seen  map[string]*sighting
 	swept time.Time
 }
@@ -59,6 +67,9 @@ type sighting struct {
 	verdict Verdict // of a set
 }
 
+// Listed tells j of the listing that it will judge sets and snapshots of.
+func (j *Judge) Listed(l Listing) { j.quiet = l.Quiet }
+
 // Backup judges a set in backups/, as of now. Once nothing changes any more, it reads
 // TOC.txt and the ends of CompressionInfo.db, again and again until it says Ready.
 func (j *Judge) Backup(set sstable.SSTable, now time.Time) Verdict {
@@ -70,12 +81,18 @@ func (j *Judge) set(set sstable.SSTable, now time.Time) *sighting {
 	age := now.Sub(s.since)
 	switch {
 	case s.verdict.State == Ready:
-	case age < j.Settle:
+	case !j.settled(age, slices.Contains(set.Components(), sstable.TOC)):
 		s.verdict = Verdict{Why: j.settling()}
 	default:
 		s.verdict = j.inspected(set, age)
 	}
 	return s
+}
+
+// settled tells whether nothing has changed for Settle, in what j knows for so long or, if that proves that it
+// is linked, anywhere.
+func (j *Judge) settled(age time.Duration, proves bool) bool {
+	return age >= j.Settle || proves && j.quiet >= j.Settle
 }
 
 func (j *Judge) settling() string { return fmt.Sprintf("changed less than %s ago", j.Settle) }

@@ -22,6 +22,9 @@ type Listing struct {
 	Unlisted  []sstable.Table // of which something could not be listed; without a name: all of the keyspace
 	Started   time.Time
 	Ended     time.Time
+	// Quiet is for how long nothing of what is in backups/ and snapshots/ had changed when the scan
+	// started, by the clock and the files' times: less than 0 if it changed since, or if the clock was set back.
+	Quiet time.Duration
 
 	directories []string // that exist and in which something new may appear
 	absent      []string // backups and snapshots directories that don't exist yet
@@ -90,6 +93,6 @@ func (s *scanner) listing() Listing {
 	slices.SortFunc(l.Snapshots, func(a, b Snapshot) int {
 		return cmp.Or(compareTables(a.Table, b.Table), cmp.Compare(a.Tag, b.Tag))
 	})
-	l.Ended = time.Now()
+	l.Quiet, l.Ended = l.Started.Sub(s.changed), time.Now()
 	return l
 }

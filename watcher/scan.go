@@ -66,6 +66,7 @@ type scanner struct {
 	tables      map[sstable.Table]bool
 	snapshots   map[snapshotKey]*Snapshot
 	filesystems map[uint64]uint64 // by device
+	changed     time.Time         // the newest of all entries in backups/ and snapshots/
 	roots       []directory       // the data directories
 	found       []place
 }
@@ -186,6 +187,7 @@ func (s *scanner) unknown(d directory, name string) {
 
 func (s *scanner) backups(d directory, table sstable.Table, entries []entry) {
 	s.l.directories = append(s.l.directories, d.path(""))
+	s.note(entries)
 	sets, rest := group(d, table, "", entries)
 	s.l.Backups = append(s.l.Backups, sets...)
 	for _, e := range rest {
@@ -202,6 +204,7 @@ func (s *scanner) backups(d directory, table sstable.Table, entries []entry) {
 
 func (s *scanner) tags(d directory, table sstable.Table, entries []entry) {
 	s.l.directories = append(s.l.directories, d.path(""))
+	s.note(entries)
 	for _, e := range entries {
 		if !e.isDir() {
 			s.unknown(d, e.name)
@@ -218,6 +221,7 @@ func (s *scanner) snapshot(d directory, table sstable.Table, tag string, entries
 		sn = &Snapshot{Table: table, Tag: tag}
 		s.snapshots[key] = sn
 	}
+	s.note(entries)
 	sets, rest := group(d, table, "", entries)
 	sn.SSTables = append(sn.SSTables, sets...)
 	for _, e := range rest {
@@ -239,8 +243,18 @@ func (s *scanner) snapshot(d directory, table sstable.Table, tag string, entries
 	}
 }
 
+// note takes note of when these have changed last.
+func (s *scanner) note(entries []entry) {
+	for _, e := range entries {
+		if e.changed.After(s.changed) {
+			s.changed = e.changed
+		}
+	}
+}
+
 // index gives the sets of a table-backed secondary index.
 func (s *scanner) index(d directory, table sstable.Table, entries []entry) []sstable.SSTable {
+	s.note(entries)
 	sets, rest := group(d, table, filepath.Base(d.rel), entries)
 	for _, e := range rest {
 		s.unknown(d, e.name)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +74,39 @@ func wantList(t *testing.T, what string, got []string, want ...string) {
 }
 
 // Names mean nothing, depth does.
+// Whatever changes in backups/ or snapshots/ ends the quiet: a file, another link to one, one that goes.
+func TestScanQuiet(t *testing.T) {
+	s := newScript(t, false)
+	live := filepath.Join(s.root, "data1/ks/t/nb-1-big")
+	s.run("create", []string{"data1/ks/t/nb-1-big"})
+	dirs := []string{"data1/ks/t/backups", "data1/ks/t/backups/.index", "data2/ks/t/snapshots/tag", "data2/ks/t/snapshots/tag/.index"}
+	changes := map[string]func() error{
+		"another link": func() error { return os.Link(live+"-Data.db", filepath.Join(s.root, "elsewhere")) },
+	}
+	for _, dir := range dirs {
+		s.run("link", []string{"data1/ks/t/nb-1-big", dir})
+		path := filepath.Join(s.root, dir, "nb-1-big-")
+		if dir != dirs[0] {
+			changes[dir+": a link goes"] = func() error { return os.Remove(path + "TOC.txt") }
+		}
+		changes[dir+": a file is written"] = func() error { return os.WriteFile(path+"Statistics.db", nil, 0o600) }
+	}
+	const tick = 20 * time.Millisecond // more than that of the clock that file systems use
+	for what, change := range changes {
+		time.Sleep(2 * tick)
+		if got := scan(t, s.dirs...).Quiet; got < 2*tick {
+			t.Errorf("before %s: quiet for %s", what, got)
+		}
+		began := time.Now()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if got := scan(t, s.dirs...).Quiet; got > time.Since(began)+tick {
+			t.Errorf("%s: quiet for %s", what, got)
+		}
+	}
+}
+
 func TestScanPlacesByDepth(t *testing.T) {
 	root := t.TempDir()
 	touch(t, root,

@@ -234,6 +234,7 @@ func (n *Node) look(ctx context.Context) (Report, plan, error) {
 	if err != nil {
 		return Report{}, plan{}, err
 	}
+	n.Judge.Listed(l)
 	if n.Scanned != nil {
 		n.Scanned(l)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,9 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 		if err := d.snapshot(w.tree(), []string{"monday", "tuesday"}[i]); err != nil {
 			return r, err
 		}
+		if err := rest(ctx); err != nil {
+			return r, err
+		}
 		if err := p.measure(ctx, w, t.backups[i]); err != nil {
 			return r, err
 		}
@@ -58,6 +62,16 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 		return r, err
 	}
 	return r, same(w.tree(), w.restored())
+}
+
+// rest lets some time go by between a snapshot and the pass over it, as a timer does.
+func rest(ctx context.Context) error {
+	select {
+	case <-time.After(2 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (p *pass) measure(ctx context.Context, w workplace, command []string) error {
