@@ -16,7 +16,7 @@ const module = "github.com/sstash/sstash/"
 // one line knows nothing of its neighbours.
 var layers = [][]string{
 	{"chunker/columns", "chunker/lz4"},
-	{"internal/sstable", "chunker", "internal/bucket", "internal/cassandra", "internal/config", "internal/schedule", "internal/status"},
+	{"internal/sstable", "chunker", "internal/bucket", "internal/cassandra", "internal/config", "internal/direct", "internal/schedule", "internal/status"},
 	{"internal/fileid", "internal/scratch", "internal/pack", "internal/commitlog", "internal/bucket/dir", "internal/bucket/gcs"},
 	{"manifest", "watcher", "internal/bucket/bucketurl"},
 	{"internal/history", "internal/links"},

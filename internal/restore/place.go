@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sstash/sstash/chunker"
+	"github.com/sstash/sstash/internal/direct"
 )
 
 // ErrNoSpace: the file system has not, or had not, enough room. What was placed stays, and a run
@@ -50,6 +51,7 @@ type placer struct {
 type placing struct {
 	target *target
 	file   *os.File
+	out    *direct.Writer // to file
 	temp   string
 	hash   *chunker.Hasher
 }
@@ -70,7 +72,7 @@ func (p *placer) take(c parcel) error {
 		return nil
 	}
 	w.hash.Write(c.data)
-	if _, err := w.file.Write(c.data); err != nil {
+	if _, err := w.out.Write(c.data); err != nil {
 		p.abandon(w, "", nil)
 		return placeError("write", w.target.path, err)
 	}
@@ -95,6 +97,7 @@ func (p *placer) begin(t *target) error {
 	if w.file, err = p.root.OpenFile(w.temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, p.mode); err != nil {
 		return placeError("create", t.path, err)
 	}
+	w.out = direct.NewWriter(w.file, t.Size)
 	p.open[t] = w
 	return nil
 }
@@ -119,6 +122,9 @@ func (p *placer) complete(w *placing) (err error) {
 			err = placeError("place", t.path, err)
 		}
 	}()
+	if err := w.out.Flush(); err != nil {
+		return err
+	}
 	if err := w.file.Chmod(p.mode); err != nil { // whatever the umask
 		return err
 	}

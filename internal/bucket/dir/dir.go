@@ -27,6 +27,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sstash/sstash/internal/bucket"
+	"github.com/sstash/sstash/internal/direct"
 )
 
 const (
@@ -162,10 +163,14 @@ func (b *Bucket) write(ctx context.Context, tmp string, data []byte) error {
 	if err != nil {
 		return err
 	}
+	w := direct.NewWriter(f, int64(len(data)))
 	err = bucket.Pace(ctx, b.Limit, data, func(stretch []byte) error {
-		_, err := f.Write(stretch)
+		_, err := w.Write(stretch)
 		return err
 	})
+	if err == nil {
+		err = w.Flush()
+	}
 	if err == nil {
 		err = b.sync(f)
 	}
