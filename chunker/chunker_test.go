@@ -143,6 +143,28 @@ func TestCodecFollowsWhatIsSaved(t *testing.T) {
 	}
 }
 
+// With Fast, large frames that hardly shrink are not worth their time.
+func TestFastLeavesWhatHardlyShrinks(t *testing.T) {
+	// All bytes below n are equally frequent: log2(n) of 8 bits are left.
+	below := func(n byte, size int) []byte {
+		raw := random(size)
+		for i := range raw {
+			raw[i] = byte(int(raw[i]) * int(n) >> 8)
+		}
+		return raw
+	}
+	f := func(level chunker.Level, n byte, size int, want chunker.Codec) {
+		t.Helper()
+		if got := encode(t, newEncoder(t, level), below(n, size)); got.Codec != want {
+			t.Errorf("%s: %d bytes below %d are %s, want %s", level, size, n, got.Codec, want)
+		}
+	}
+	f(chunker.Fast, 160, chunker.FrameSize, chunker.Stored) // would save 8.5 %
+	f(chunker.Fast, 128, chunker.FrameSize, chunker.Zstd)   // 12.5 %
+	f(chunker.Fast, 160, 200<<10, chunker.Zstd)
+	f(chunker.Balanced, 160, chunker.FrameSize, chunker.Zstd)
+}
+
 func TestDecodeAppendsAndReuses(t *testing.T) {
 	e, d := newEncoder(t, chunker.Fast), chunker.NewDecoder()
 	for _, kind := range []string{"random", "rows"} {
