@@ -17,11 +17,11 @@ demo: deps build
 	CGO_ENABLED=0 go run $(FLAGS) ./internal/demo -sstash bin/sstash
 
 # chunker starts no goroutines, and the race detector makes its loops ten times slower: uploader, which
-# encodes on several cores, runs it over them.
+# encodes on several cores, runs it over them. e2e takes as long as all others together, so it begins.
 test: deps
 	go vet ./...
 	go test ./chunker/...
-	go test -race -timeout 80m $$(go list ./... | grep -v /chunker)
+	go test -race -timeout 80m ./internal/e2e $$(go list ./... | grep -v -e /chunker -e /e2e)
 	@$(MAKE) --no-print-directory fuzz
 
 fuzz:
