@@ -81,7 +81,7 @@ func (e *Encoder) encode(raw []byte, packed *[]byte) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	if e.level == Fast && !e.promises(raw) {
+	if e.level == Fast && !e.promises(raw, packed) {
 		return plain, nil
 	}
 	// Room for bytes that don't compress: growing step by step would overshoot.
@@ -106,12 +106,12 @@ const (
 
 // promises tells, by a sample out of the middle, whether raw is likely to shrink by a tenth: less is not worth
 // its time at Fast. What LZ4 has made of ids and numbers loses 7 %, and takes as long as what it left of texts.
-func (e *Encoder) promises(raw []byte) bool {
+func (e *Encoder) promises(raw []byte, packed *[]byte) bool {
 	if len(raw) < 4*sampleSize {
 		return true
 	}
-	e.packed = e.compress(raw[len(raw)/2:][:sampleSize], e.packed[:0])
-	return len(e.packed) <= sampleSize-sampleSize/leastGain
+	*packed = e.compress(raw[len(raw)/2:][:sampleSize], (*packed)[:0])
+	return len(*packed) <= sampleSize-sampleSize/leastGain
 }
 
 // stored is the frame of raw as it is.

@@ -184,7 +184,7 @@ func TestIndexAfterOtherRows(t *testing.T) {
 // error.
 func TestIndexWithoutColumns(t *testing.T) {
 	rows, schema := sample(t)
-	index := random(1000)
+	index := random(300 << 10) // so much that a sample of it is tried
 	f := func(name string, level chunker.Level, w *writer, rows []byte) {
 		t.Helper()
 		e := newEncoder(t, level)
