@@ -43,17 +43,18 @@ type Verdict struct {
 // not hold up the others of a snapshot. A Judge remembers when it saw what, so it must see scans
 // repeatedly to say Ready.
 //
-// But where nothing at all has changed for Settle, by the times of the files, it says so at once of what
-// proves by itself that it is linked: a set that has a TOC.txt and all that this lists, a snapshot of such
-// sets that has a manifest.json and all that this names. No clock that jumps can deceive it about those;
-// only a schema.cql could be cut short, if the clock jumped while that was written.
+// But where nothing at all has changed for Settle, by the times of the files, and every set has a TOC.txt,
+// it says so at once of what proves by itself that it is linked: a set that has all that TOC.txt lists, a
+// snapshot of such sets that has a manifest.json and all that this names. No clock that jumps can deceive it
+// about those; only a schema.cql could be cut short, if the clock jumped while that was written. Every set,
+// for a new history puts what it finds in the order of time: one that is ready later must not come later.
 //
 // It is not safe for concurrent use.
 type Judge struct {
 	Settle   time.Duration
 	Patience time.Duration
 
-	quiet time.Duration // of the listing
+	quiet time.Duration // of the listing; 0 if not all that is in it proves that it is linked
 	seen  map[string]*sighting
 	swept time.Time
 }
@@ -68,7 +69,14 @@ type sighting struct {
 }
 
 // Listed tells j of the listing that it will judge sets and snapshots of.
-func (j *Judge) Listed(l Listing) { j.quiet = l.Quiet }
+func (j *Judge) Listed(l Listing) {
+	j.quiet = l.Quiet
+	bare := func(set sstable.SSTable) bool { return !slices.Contains(set.Components(), sstable.TOC) }
+	if slices.ContainsFunc(l.Backups, bare) ||
+		slices.ContainsFunc(l.Snapshots, func(sn Snapshot) bool { return slices.ContainsFunc(sn.SSTables, bare) }) {
+		j.quiet = 0
+	}
+}
 
 // Backup judges a set in backups/, as of now. Once nothing changes any more, it reads
 // TOC.txt and the ends of CompressionInfo.db, again and again until it says Ready.
@@ -81,7 +89,7 @@ func (j *Judge) set(set sstable.SSTable, now time.Time) *sighting {
 	age := now.Sub(s.since)
 	switch {
 	case s.verdict.State == Ready:
-	case !j.settled(age, slices.Contains(set.Components(), sstable.TOC)):
+	case !j.settled(age):
 		s.verdict = Verdict{Why: j.settling()}
 	default:
 		s.verdict = j.inspected(set, age)
@@ -89,11 +97,8 @@ func (j *Judge) set(set sstable.SSTable, now time.Time) *sighting {
 	return s
 }
 
-// settled tells whether nothing has changed for Settle, in what j knows for so long or, if that proves that it
-// is linked, anywhere.
-func (j *Judge) settled(age time.Duration, proves bool) bool {
-	return age >= j.Settle || proves && j.quiet >= j.Settle
-}
+// settled tells whether nothing has changed for Settle, in what j knows for age or anywhere.
+func (j *Judge) settled(age time.Duration) bool { return age >= j.Settle || j.quiet >= j.Settle }
 
 func (j *Judge) settling() string { return fmt.Sprintf("changed less than %s ago", j.Settle) }
 

@@ -33,7 +33,7 @@ func (j *Judge) Snapshot(sn Snapshot, now time.Time) Verdict {
 	}
 	v := Verdict{Ephemeral: sn.LegacyEphemeral}
 	switch age := now.Sub(since); {
-	case !j.settled(age, len(sn.Manifests) > 0):
+	case !j.settled(age):
 		v.Why = j.settling()
 	case faulty != nil:
 		v.State, v.Why, v.Missing = faulty.verdict.State, name+": "+faulty.verdict.Why, faulty.verdict.Missing

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -112,6 +113,39 @@ func TestFirstPassSeesAnUnfinishedSnapshot(t *testing.T) {
 	}
 	w.clock.advance(time.Minute)
 	w.wantNewest()
+}
+
+// A new history puts what it finds in the order of time, so what is ready at first sight waits for what
+// isn't: a set without TOC.txt that is older than a snapshot.
+func TestFirstPassKeepsTheOrderOfTime(t *testing.T) {
+	w := newSmallWorld(t)
+	w.wait = time.Millisecond
+	w.open()
+	w.db.flush(events)
+	tocs, err := filepath.Glob(filepath.Join(w.db.temp, "data*", "*", "*", "backups", "*-TOC.txt"))
+	if err != nil || len(tocs) != 1 {
+		t.Fatalf("%v, %v", tocs, err)
+	}
+	w.db.unlink(tocs[0])
+	w.clock.advance(time.Hour)
+	w.db.compact(events)
+	w.db.snapshot("theirs")
+	w.clock.advance(time.Hour)
+	for quiet := time.Duration(0); quiet < w.wait; {
+		l, err := watcher.Scan(t.Context(), w.db.dirs)
+		w.db.must(err)
+		quiet = l.Quiet
+	}
+	var kinds []manifest.Kind
+	for range 2 {
+		for _, m := range w.pass().Manifests {
+			kinds = append(kinds, m.Kind)
+		}
+		w.clock.advance(time.Second)
+	}
+	if !slices.Equal(kinds, []manifest.Kind{manifest.Increment, manifest.Full}) {
+		t.Errorf("committed %v", kinds)
+	}
 }
 
 // Half of a snapshot is stored and then cleared before the other half is.
