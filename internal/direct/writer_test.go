@@ -2,6 +2,7 @@ package direct
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -81,4 +82,46 @@ func TestWriterFails(t *testing.T) {
 	if _, err := w.Write(make([]byte, 10)); err == nil && w.Flush() == nil {
 		t.Error("10 bytes were written to a closed file")
 	}
+}
+
+// Whatever does not fit any more is an error, of a whole unit or of what Flush writes. A limit that is no
+// multiple of a block makes the kernel refuse the direct write first.
+func TestWriterMeetsTheEnd(t *testing.T) {
+	for _, limit := range []uint64{unit / 2, unit + 100, 2*unit + 10} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		content := make([]byte, 2*unit+100)
+		w := NewWriter(f, int64(len(content)))
+		err = limited(t, limit, func() error {
+			for p := range slices.Chunk(content, 64<<10) {
+				if _, err := w.Write(p); err != nil {
+					return err
+				}
+			}
+			return w.Flush()
+		})
+		if !errors.Is(err, unix.EFBIG) {
+			t.Errorf("more than %d bytes: %v", limit, err)
+		}
+	}
+}
+
+// limited calls f while no file may have more bytes.
+func limited(t *testing.T, bytes uint64, f func() error) error {
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+			t.Error(err)
+		}
+	}()
+	return f()
 }
