@@ -43,7 +43,7 @@ type Verdict struct {
 // not hold up the others of a snapshot. A Judge remembers when it saw what, so it must see scans
 // repeatedly to say Ready.
 //
-// But where nothing at all has changed for Settle, by the times of the files, and every set has a TOC.txt,
+// But where nothing at all has changed for Settle and a grain, by the times of the files, and every set has a TOC.txt,
 // it says so at once of what proves by itself that it is linked: a set that has all that TOC.txt lists, a
 // snapshot of such sets that has a manifest.json and all that this names. No clock that jumps can deceive it
 // about those; only a schema.cql could be cut short, if the clock jumped while that was written. Every set,
@@ -97,8 +97,11 @@ func (j *Judge) set(set sstable.SSTable, now time.Time) *sighting {
 	return s
 }
 
+// grain is what file systems may round times off to.
+const grain = time.Second
+
 // settled tells whether nothing has changed for Settle, in what j knows for age or anywhere.
-func (j *Judge) settled(age time.Duration) bool { return age >= j.Settle || j.quiet >= j.Settle }
+func (j *Judge) settled(age time.Duration) bool { return age >= j.Settle || j.quiet >= j.Settle+grain }
 
 func (j *Judge) settling() string { return fmt.Sprintf("changed less than %s ago", j.Settle) }
 

@@ -67,7 +67,7 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 // rest lets some time go by between a snapshot and the pass over it, as a timer does.
 func rest(ctx context.Context) error {
 	select {
-	case <-time.After(2 * time.Second):
+	case <-time.After(3 * time.Second):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
