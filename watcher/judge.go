@@ -43,18 +43,18 @@ type Verdict struct {
 // not hold up the others of a snapshot. A Judge remembers when it saw what, so it must see scans
 // repeatedly to say Ready.
 //
-// But where nothing at all has changed for Settle and a grain, by the times of the files, and every set has a TOC.txt,
-// it says so at once of what proves by itself that it is linked: a set that has all that TOC.txt lists, a
-// snapshot of such sets that has a manifest.json and all that this names. No clock that jumps can deceive it
-// about those; only a schema.cql could be cut short, if the clock jumped while that was written. Every set,
-// for a new history puts what it finds in the order of time: one that is ready later must not come later.
+// But where backups/ is empty and nothing has changed for Settle and a grain, by the times of the files, it says
+// so at once of a snapshot that proves by itself that it is linked: manifest.json is there and all that it
+// names, and every set has a TOC.txt and all that this lists. No clock that jumps can deceive it about those;
+// only a schema.cql could be cut short, if the clock jumped while that was written. Beside sets in backups/ a
+// snapshot waits as they do: what is ready first is committed first, and a new history goes by the time.
 //
 // It is not safe for concurrent use.
 type Judge struct {
 	Settle   time.Duration
 	Patience time.Duration
 
-	quiet time.Duration // of the listing; 0 if not all that is in it proves that it is linked
+	quiet time.Duration // of the listing; 0 if there is more in it than snapshots that prove that they are linked
 	seen  map[string]*sighting
 	swept time.Time
 }
@@ -72,7 +72,7 @@ type sighting struct {
 func (j *Judge) Listed(l Listing) {
 	j.quiet = l.Quiet
 	bare := func(set sstable.SSTable) bool { return !slices.Contains(set.Components(), sstable.TOC) }
-	if slices.ContainsFunc(l.Backups, bare) ||
+	if len(l.Backups) > 0 ||
 		slices.ContainsFunc(l.Snapshots, func(sn Snapshot) bool { return slices.ContainsFunc(sn.SSTables, bare) }) {
 		j.quiet = 0
 	}

@@ -135,8 +135,8 @@ func TestJudgePartialSnapshot(t *testing.T) {
 	}
 }
 
-// Where nothing has changed for long, by the files' times, what proves that it is linked needs no second
-// look. What it lacks is waited for all the same.
+// Where nothing has changed for long, by the files' times, a snapshot that proves that it is linked needs no
+// second look, unless there is something in backups/. What it lacks is waited for all the same.
 func TestJudgeQuiet(t *testing.T) {
 	const tag = "data1/ks/t/snapshots/tag"
 	s := newScript(t, false)
@@ -147,43 +147,34 @@ func TestJudgeQuiet(t *testing.T) {
 		l.Quiet = quiet
 		j := Judge{Settle: time.Second, Patience: time.Minute}
 		j.Listed(l)
-		for _, set := range l.Backups {
-			if v := j.Backup(set, time.Unix(0, 0)); v.State != want {
-				t.Errorf("%s: %+v, want %s", what, v, want)
-			}
+		if v := j.Snapshot(l.Snapshots[0], time.Unix(0, 0)); v.State != want {
+			t.Errorf("%s: %+v, want %s", what, v, want)
 		}
-		for _, sn := range l.Snapshots {
-			if v := j.Snapshot(sn, time.Unix(0, 0)); v.State != want {
-				t.Errorf("%s: %+v, want %s", what, v, want)
+		for _, set := range l.Backups {
+			if v := j.Backup(set, time.Unix(0, 0)); v.State != Waiting {
+				t.Errorf("%s: a set in backups/: %+v", what, v)
 			}
 		}
 	}
-	s.run("link", []string{"data1/ks/t/nb-1-big", "data1/ks/t/backups", "Data.db", "CompressionInfo.db", "Filter.db", "Index.db", "Statistics.db"})
-	f("a set without TOC.txt", time.Hour, Waiting)
-	s.run("link", []string{"data1/ks/t/nb-1-big", "data1/ks/t/backups", "TOC.txt"})
-	f("a set", 2*time.Second, Ready)
-	f("a set and something else that changed just now", 2*time.Second-1, Waiting)
-	f("a clock that was set back", -time.Hour, Waiting)
-	s.run("create", []string{"data1/ks/t/nb-2-big"})
-	s.run("link", []string{"data1/ks/t/nb-2-big", "data2/ks/t/backups", "Data.db", "CompressionInfo.db", "Filter.db", "Index.db", "Statistics.db"})
-	f("a set beside one without TOC.txt", time.Hour, Waiting)
-	s.run("remove", []string{"data2/ks/t/backups"})
-	s.run("remove", []string{"data1/ks/t/backups/nb-1-big-Filter.db"})
-	f("a set that lacks what TOC.txt lists", time.Hour, Waiting)
-	s.run("link", []string{"data1/ks/t/nb-1-big", "data1/ks/t/backups", "Filter.db"})
-
 	s.run("link", []string{"data1/ks/t/nb-1-big", tag})
-	s.run("remove", []string{"data1/ks/t/backups"})
-	f("a snapshot without manifest.json", time.Hour, Waiting)
+	f("no manifest.json", time.Hour, Waiting)
 	s.run("write", []string{tag + "/manifest.json", `{"files":["nb-1-big-Data.db"]}`})
-	f("a snapshot without schema.cql", time.Hour, Waiting)
+	f("no schema.cql", time.Hour, Waiting)
 	s.run("write", []string{tag + "/schema.cql", "CREATE TABLE"})
-	f("a snapshot", 2*time.Second, Ready)
+	f("whole", 2*time.Second, Ready)
+	f("changed just now", 2*time.Second-1, Waiting)
+	f("a clock that was set back", -time.Hour, Waiting)
+	s.run("link", []string{"data1/ks/t/nb-1-big", "data2/ks/t/backups"})
+	f("beside a set in backups/", time.Hour, Waiting)
+	s.run("remove", []string{"data2/ks/t/backups"})
 	s.run("remove", []string{tag + "/nb-1-big-TOC.txt"})
-	f("a snapshot with a set without TOC.txt", time.Hour, Waiting)
+	f("a set without TOC.txt", time.Hour, Waiting)
 	s.run("link", []string{"data1/ks/t/nb-1-big", tag, "TOC.txt"})
+	s.run("remove", []string{tag + "/nb-1-big-Filter.db"})
+	f("a set without what TOC.txt lists", time.Hour, Waiting)
+	s.run("link", []string{"data1/ks/t/nb-1-big", tag, "Filter.db"})
 	s.run("write", []string{tag + "/manifest.json", `{"files":["nb-1-big-Data.db","nb-2-big-Data.db"]}`})
-	f("a snapshot without a set that it names", time.Hour, Waiting)
+	f("no set that manifest.json names", time.Hour, Waiting)
 }
 
 // 4.1+ say when a snapshot was taken, for all tables of a command alike.

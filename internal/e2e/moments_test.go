@@ -153,6 +153,7 @@ func TestMoments(t *testing.T) {
 	if err := node.StartAgain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	p.session = connect(t, node) // the old one finds the node in its own time
 	p.forget()
 	p.proven(svc, killed)
 	p.work(5*time.Second, 7)
