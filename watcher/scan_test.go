@@ -73,7 +73,6 @@ func wantList(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Names mean nothing, depth does.
 // Whatever changes in backups/ or snapshots/ ends the quiet: a file, another link to one, one that goes.
 func TestScanQuiet(t *testing.T) {
 	s := newScript(t, false)
@@ -107,6 +106,7 @@ func TestScanQuiet(t *testing.T) {
 	}
 }
 
+// Names mean nothing, depth does.
 func TestScanPlacesByDepth(t *testing.T) {
 	root := t.TempDir()
 	touch(t, root,
