@@ -99,14 +99,14 @@ func TestBarrier(t *testing.T) {
 // What the first scan behind the flush saw must be durable first; what appears later need not.
 func TestI10_BarrierWaitsForWhatTheFlushWrote(t *testing.T) {
 	p := newProving(t)
-	p.wait = 20 * time.Second
+	p.wait = time.Second
 	p.start() // with another judge
 	full := p.chain(users).Proven
 	began := p.flushed(users)
 	if r := p.pass(); len(r.Manifests) > 0 || len(r.Waiting) == 0 {
 		t.Fatalf("waiting for %v, committed %d", r.Waiting, len(r.Manifests))
 	}
-	p.clock.advance(2 * p.wait)
+	p.clock.advance(2 * time.Second)
 	p.db.flush(users)
 	if r := p.pass(); len(r.Waiting) == 0 || r.Seq() == 0 {
 		t.Fatalf("waiting for %v, committed %d", r.Waiting, len(r.Manifests))
@@ -120,7 +120,7 @@ func TestI10_BarrierWaitsForWhatTheFlushWrote(t *testing.T) {
 // What takes longer than to the next flush is waited for all the same.
 func TestBarriersInTurn(t *testing.T) {
 	p := newProving(t)
-	p.wait = 20 * time.Second
+	p.wait = time.Second
 	p.start() // with another judge
 	first := p.flushed(users)
 	p.pass()
@@ -283,7 +283,7 @@ func TestI10_GapOfAnIncompleteSet(t *testing.T) {
 // Somebody's cleaning takes a set before it is stored.
 func TestI10_GapOfAVanishedSet(t *testing.T) {
 	p := newProving(t)
-	p.wait = 20 * time.Second
+	p.wait = time.Second
 	p.start()
 	full := p.chain(events).Proven
 	p.db.flush(events)

@@ -24,6 +24,9 @@ type pass struct {
 	data  int   // how many Data.db it read
 }
 
+// rest is how long a pass comes after its snapshot, as one by a timer does.
+const rest = 3 * time.Second
+
 // try lets a tool do all of it in dir, which is on the file system of the data.
 func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) (trial, error) {
 	w := workplace{dir}
@@ -44,7 +47,7 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 		if err := d.snapshot(w.tree(), []string{"monday", "tuesday"}[i]); err != nil {
 			return r, err
 		}
-		if err := rest(ctx); err != nil {
+		if err := sleep(ctx, rest); err != nil {
 			return r, err
 		}
 		if err := p.measure(ctx, w, t.backups[i]); err != nil {
@@ -62,16 +65,6 @@ func try(ctx context.Context, d dataset, tool func(workplace) tool, dir string) 
 		return r, err
 	}
 	return r, same(w.tree(), w.restored())
-}
-
-// rest lets some time go by between a snapshot and the pass over it, as a timer does.
-func rest(ctx context.Context) error {
-	select {
-	case <-time.After(3 * time.Second):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (p *pass) measure(ctx context.Context, w workplace, command []string) error {
