@@ -21,7 +21,7 @@ demo: deps build
 test: deps
 	go vet ./...
 	go test ./chunker/...
-	go test -race -timeout 80m ./internal/e2e $$(go list ./... | grep -v -e /chunker -e /e2e)
+	go test -race -timeout 60m ./internal/e2e $$(go list ./... | grep -v -e /chunker -e /e2e)
 	@$(MAKE) --no-print-directory fuzz
 
 fuzz:

@@ -150,7 +150,7 @@ func writeTables(t *testing.T, n *cassandratest.Node, tables []nodeTable) {
 }
 
 // upgrade restarts n, which flushes, so that it writes its own newest format.
-func upgrade(t *testing.T, n *cassandratest.Node) *gocql.Session {
+func upgrade(t *testing.T, n *cassandratest.Node) *cassandratest.Session {
 	t.Helper()
 	config, err := os.ReadFile(n.YAML)
 	if err != nil {
@@ -168,7 +168,7 @@ func upgrade(t *testing.T, n *cassandratest.Node) *gocql.Session {
 }
 
 // fill executes the statements of a round.
-func (table nodeTable) fill(s *gocql.Session, r *rand.Rand, round int) error {
+func (table nodeTable) fill(s *cassandratest.Session, r *rand.Rand, round int) error {
 	const size = 20
 	kind := gocql.UnloggedBatch
 	if table.counts {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/doctor"
 )
@@ -94,7 +92,7 @@ func TestOnARealNode(t *testing.T) {
 	}
 }
 
-func countRows(t *testing.T, s *gocql.Session, table string, want int) {
+func countRows(t *testing.T, s *cassandratest.Session, table string, want int) {
 	t.Helper()
 	var got int
 	if err := s.Query("SELECT count(*) FROM " + table).Scan(&got); err != nil || got != want {

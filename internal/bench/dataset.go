@@ -136,7 +136,7 @@ type loader struct {
 	written int64 // the last row's write time, microseconds
 }
 
-func createTables(s *gocql.Session, text *prose) ([]*loader, error) {
+func createTables(s *cassandratest.Session, text *prose) ([]*loader, error) {
 	statements := []string{"CREATE KEYSPACE " + keyspace + " WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1} AND durable_writes = false"}
 	var loaders []*loader
 	for i, t := range tables() {
@@ -154,7 +154,7 @@ func createTables(s *gocql.Session, text *prose) ([]*loader, error) {
 
 // load writes the table's share of so many bytes, in batches of some 32 KiB, with write times as if
 // the rows had come one by one.
-func (l *loader) load(ctx context.Context, s *gocql.Session, bytes int64) error {
+func (l *loader) load(ctx context.Context, s *cassandratest.Session, bytes int64) error {
 	cql := fmt.Sprintf("INSERT INTO %s.%s (%s) VALUES (?%s) USING TIMESTAMP ?", keyspace, l.name, l.insert, strings.Repeat(", ?", strings.Count(l.insert, ",")))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)

@@ -48,8 +48,8 @@ type Conn struct {
 	session *gocql.Session
 }
 
-// Dial connects and logs in. If ctx ends first, what was begun is cleaned up
-// behind the caller's back, within 10 s.
+// Dial connects and logs in, within a minute. If ctx ends first, what was begun
+// is cleaned up behind the caller's back.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	dialer := &nodeDialer{address: o.Address}
 	if o.From.IsValid() {
@@ -63,6 +63,8 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to cassandra at %s: %w", o.Address, err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, fmt.Errorf("no session within %s: %w", requestTimeout, context.DeadlineExceeded))
+	defer cancel()
 	type result struct {
 		session *gocql.Session
 		err     error
@@ -185,8 +187,10 @@ func (t TLS) config(address string) (*tls.Config, error) {
 // Address is the host:port of the node.
 func (c *Conn) Address() string { return c.address }
 
-// Close ends the connection.
-func (c *Conn) Close() { c.session.Close() }
+// Close ends the connection, behind the caller's back: the driver's Close never
+// returns when it meets its control connection coming back after a restart of the
+// node (2.1.2: refreshDebouncer.refreshNow after stop).
+func (c *Conn) Close() { go c.session.Close() }
 
 // Exec executes a statement that returns no rows, as it is. An error shows only
 // its first two words: a statement may hold a password.

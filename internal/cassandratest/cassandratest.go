@@ -185,9 +185,17 @@ func (n *Node) PID() int {
 	return n.process.cmd.Process.Pid
 }
 
+// Session is a gocql.Session that can always be closed.
+type Session struct{ *gocql.Session }
+
+// Close doesn't wait: gocql's Close never returns when it meets the control
+// connection coming back after a restart (2.1.2: refreshDebouncer.refreshNow
+// after stop).
+func (s *Session) Close() { go s.Session.Close() }
+
 // Session connects to this node, and to no other of its ring. It reconnects
 // after a restart of the node. The caller closes it.
-func (n *Node) Session() (*gocql.Session, error) {
+func (n *Node) Session() (*Session, error) {
 	cluster := gocql.NewCluster(n.Address)
 	cluster.HostFilter = gocql.WhiteListHostFilter(n.Address)
 	cluster.Timeout = 30 * time.Second
@@ -196,7 +204,7 @@ func (n *Node) Session() (*gocql.Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", n.CQL, err)
 	}
-	return session, nil
+	return &Session{session}, nil
 }
 
 // Cassandra is a command that starts a node in the foreground: this one, or

@@ -190,7 +190,7 @@ func beParent() {
 	os.Stdout.WriteString("ended before its parent")
 }
 
-func connect(t *testing.T, n *Node) *gocql.Session {
+func connect(t *testing.T, n *Node) *Session {
 	t.Helper()
 	session, err := n.Session()
 	if err != nil {
@@ -200,14 +200,14 @@ func connect(t *testing.T, n *Node) *gocql.Session {
 	return session
 }
 
-func execute(t *testing.T, session *gocql.Session, cql string, args ...any) {
+func execute(t *testing.T, session *Session, cql string, args ...any) {
 	t.Helper()
 	if err := session.Query(cql, args...).ExecContext(t.Context()); err != nil {
 		t.Fatalf("%s: %v", cql, err)
 	}
 }
 
-func count(t *testing.T, session *gocql.Session, table string) (rows int) {
+func count(t *testing.T, session *Session, table string) (rows int) {
 	t.Helper()
 	if err := session.Query("SELECT count(*) FROM " + table).Scan(&rows); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/bucket/buckettest"
 	"github.com/sstash/sstash/internal/cassandratest"
 )
@@ -84,7 +82,7 @@ func execute(t *testing.T, n *cassandratest.Node, statements ...string) {
 	}
 }
 
-func connect(t *testing.T, n *cassandratest.Node) *gocql.Session {
+func connect(t *testing.T, n *cassandratest.Node) *cassandratest.Session {
 	t.Helper()
 	session, err := n.Session()
 	if err != nil {

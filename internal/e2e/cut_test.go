@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
@@ -52,7 +50,7 @@ func TestCutsOnARealNode(t *testing.T) {
 type cutting struct {
 	*testing.T
 	node    *cassandratest.Node
-	session *gocql.Session
+	session *cassandratest.Session
 	svc     *Sstash
 	bucket  string
 	auto    bool

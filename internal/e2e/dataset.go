@@ -13,6 +13,8 @@ import (
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sstash/sstash/internal/cassandratest"
 )
 
 // Schema is what Load fills: secondary index, static columns, collections, a user type, counters,
@@ -44,7 +46,7 @@ func Tables() []string {
 }
 
 // CreateSchema makes keyspaces, types, tables and the index.
-func CreateSchema(s *gocql.Session) error {
+func CreateSchema(s *cassandratest.Session) error {
 	for _, cql := range schema {
 		if err := s.Query(cql).Exec(); err != nil {
 			return fmt.Errorf("%s: %w", cql, err)
@@ -55,7 +57,7 @@ func CreateSchema(s *gocql.Session) error {
 
 // Load writes round number round of rows: about rows of them, spread over all tables, with updates
 // of and deletions from earlier rounds.
-func Load(ctx context.Context, s *gocql.Session, round, rows int) error {
+func Load(ctx context.Context, s *cassandratest.Session, round, rows int) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(32)
 	exec := func(cql string, args ...any) {
@@ -93,7 +95,7 @@ func Load(ctx context.Context, s *gocql.Session, round, rows int) error {
 }
 
 // loadMetrics writes rows in unlogged batches, one partition each.
-func loadMetrics(ctx context.Context, s *gocql.Session, base, rows int) error {
+func loadMetrics(ctx context.Context, s *cassandratest.Session, base, rows int) error {
 	const perBatch = 100
 	g := new(errgroup.Group)
 	g.SetLimit(16)
@@ -114,7 +116,7 @@ func loadMetrics(ctx context.Context, s *gocql.Session, base, rows int) error {
 }
 
 // remove deletes a cell, rows, a range and a partition of what is there.
-func remove(s *gocql.Session, round, base int) error {
+func remove(s *cassandratest.Session, round, base int) error {
 	for _, cql := range []string{
 		fmt.Sprintf(`DELETE home FROM shop.users WHERE id = %d`, base),
 		fmt.Sprintf(`DELETE FROM shop.users WHERE id = %d`, base+1),
@@ -145,7 +147,7 @@ func blob(seed int) []byte {
 type Rows map[string][]string
 
 // Dump reads every row.
-func Dump(ctx context.Context, s *gocql.Session, tables []string) (Rows, error) {
+func Dump(ctx context.Context, s *cassandratest.Session, tables []string) (Rows, error) {
 	rows := Rows{}
 	for _, table := range tables {
 		iter := s.Query(`SELECT * FROM ` + table).PageSize(2000).IterContext(ctx)

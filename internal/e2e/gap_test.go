@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
@@ -93,7 +91,7 @@ func warned(t *testing.T, svc *Sstash, words ...string) {
 type gaps struct {
 	t       *testing.T
 	node    *cassandratest.Node
-	session *gocql.Session
+	session *cassandratest.Session
 	svc     *Sstash
 	bucket  string
 

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sstash/sstash/internal/cassandratest"
@@ -144,7 +143,7 @@ func emptied(t *testing.T, node *cassandratest.Node, svc *Sstash) {
 }
 
 // passLeavesLiveFiles: a pass that has something to do changes no file of the database (I8).
-func passLeavesLiveFiles(t *testing.T, node *cassandratest.Node, session *gocql.Session, svc *Sstash) {
+func passLeavesLiveFiles(t *testing.T, node *cassandratest.Node, session *cassandratest.Session, svc *Sstash) {
 	t.Helper()
 	keyspaces := []string{"shop", "Shop", "backups"}
 	nodetool(t, node, "disableautocompaction")
@@ -193,7 +192,7 @@ type business struct {
 
 // begin writes rows all the time, which flush and are compacted; takes and clears snapshots of others;
 // and asks for fulls of ours.
-func begin(ctx context.Context, node *cassandratest.Node, session *gocql.Session, svc *Sstash) *business {
+func begin(ctx context.Context, node *cassandratest.Node, session *cassandratest.Session, svc *Sstash) *business {
 	ctx, cancel := context.WithCancel(ctx)
 	b := &business{cancel: cancel, group: new(errgroup.Group)}
 	b.group.Go(func() error {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
 	"github.com/dustin/go-humanize"
 
 	"github.com/sstash/sstash/internal/cassandratest"
@@ -100,7 +99,7 @@ type past struct {
 	*Life
 	node    *cassandratest.Node
 	svc     *Sstash
-	session *gocql.Session
+	session *cassandratest.Session
 	round   int
 	last    status.Status
 }

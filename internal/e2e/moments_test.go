@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/status"
 )
@@ -38,7 +36,7 @@ type moment struct {
 type pit struct {
 	t       *testing.T
 	random  *rand.Rand
-	session *gocql.Session
+	session *cassandratest.Session
 	writes  int
 	moments []moment
 	acked   []time.Time // of sessions, by id: each is written once; zero for one that the node forgot
@@ -227,7 +225,7 @@ func (p *pit) lose(node *cassandratest.Node, svc *Sstash) status.Status {
 // target is where moments are restored to: another node, and sstash beside it.
 type target struct {
 	node    *cassandratest.Node
-	session *gocql.Session
+	session *cassandratest.Session
 	tool    *Sstash
 	host    string // whose moments
 	stage   string

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/status"
 )
@@ -16,7 +14,7 @@ import (
 const waiting = 2 * time.Minute
 
 // start starts a node with the schema, and connects to it.
-func start(t *testing.T) (*cassandratest.Node, *gocql.Session) {
+func start(t *testing.T) (*cassandratest.Node, *cassandratest.Session) {
 	t.Helper()
 	node := cassandratest.New(t, cassandratest.Options{HeapMB: 1024})
 	session := connect(t, node)
@@ -26,7 +24,7 @@ func start(t *testing.T) (*cassandratest.Node, *gocql.Session) {
 	return node, session
 }
 
-func connect(t *testing.T, node *cassandratest.Node) *gocql.Session {
+func connect(t *testing.T, node *cassandratest.Node) *cassandratest.Session {
 	t.Helper()
 	session, err := node.Session()
 	if err != nil {
@@ -36,14 +34,14 @@ func connect(t *testing.T, node *cassandratest.Node) *gocql.Session {
 	return session
 }
 
-func execute(t *testing.T, session *gocql.Session, cql string) {
+func execute(t *testing.T, session *cassandratest.Session, cql string) {
 	t.Helper()
 	if err := session.Query(cql).ExecContext(t.Context()); err != nil {
 		t.Fatalf("%s: %v", cql, err)
 	}
 }
 
-func load(t *testing.T, session *gocql.Session, round, rows int) {
+func load(t *testing.T, session *cassandratest.Session, round, rows int) {
 	t.Helper()
 	if err := Load(t.Context(), session, round, rows); err != nil {
 		t.Fatal(err)
@@ -57,7 +55,7 @@ func nodetool(t *testing.T, node *cassandratest.Node, args ...string) {
 	}
 }
 
-func dump(t *testing.T, session *gocql.Session, tables []string) Rows {
+func dump(t *testing.T, session *cassandratest.Session, tables []string) Rows {
 	t.Helper()
 	rows, err := Dump(t.Context(), session, tables)
 	if err != nil {

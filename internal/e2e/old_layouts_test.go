@@ -92,7 +92,7 @@ func forgetEnd(t *testing.T, dataDirs []string) {
 var madeByHand = regexp.MustCompile(`(?m)^(CREATE KEYSPACE|(CREATE|ALTER|DROP) TABLE shop\.(evolve|doomed_drop))\b.*;$`)
 
 // byHand makes what the operator is told to, out of the statements that the old node was given.
-func byHand(t *testing.T, session *gocql.Session, old string) {
+func byHand(t *testing.T, session *cassandratest.Session, old string) {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join(old, "schema.cql"))
 	if err != nil {
@@ -152,7 +152,7 @@ func encoded(t *testing.T, columns map[string]any) string {
 }
 
 // plainRows reads a table into what endRows has.
-func plainRows(t *testing.T, session *gocql.Session, table string) (rows []string) {
+func plainRows(t *testing.T, session *cassandratest.Session, table string) (rows []string) {
 	t.Helper()
 	iter := session.Query("SELECT * FROM " + table).IterContext(t.Context())
 	for {

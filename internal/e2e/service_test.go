@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/internal/bucket/gcstest"
 	"github.com/sstash/sstash/internal/cassandratest"
 	"github.com/sstash/sstash/internal/status"
@@ -29,7 +27,7 @@ func TestService(t *testing.T) {
 	load(t, session, 0, 400)
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *cassandratest.Node, *gocql.Session)
+		run  func(*testing.T, *cassandratest.Node, *cassandratest.Session)
 	}{
 		{"SIGTERMWhileBucketStalls", testStalled},
 		{"SIGTERMWhileUploadIsSlow", testSlow},
@@ -40,7 +38,7 @@ func TestService(t *testing.T) {
 	}
 }
 
-func testStalled(t *testing.T, node *cassandratest.Node, _ *gocql.Session) {
+func testStalled(t *testing.T, node *cassandratest.Node, _ *cassandratest.Session) {
 	gcs, err := gcstest.Handler("acme")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +80,7 @@ func testStalled(t *testing.T, node *cassandratest.Node, _ *gocql.Session) {
 	archived(t, bucket)
 }
 
-func testSlow(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
+func testSlow(t *testing.T, node *cassandratest.Node, session *cassandratest.Session) {
 	dir := t.TempDir()
 	bucket := "file://" + filepath.Join(dir, "bucket")
 	svc := configure(t, node, Setup{Dir: dir, Bucket: bucket})
@@ -114,7 +112,7 @@ func testSlow(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
 	archived(t, bucket)
 }
 
-func testReload(t *testing.T, node *cassandratest.Node, session *gocql.Session) {
+func testReload(t *testing.T, node *cassandratest.Node, session *cassandratest.Session) {
 	dir := t.TempDir()
 	bucket := "file://" + filepath.Join(dir, "bucket")
 	svc := configure(t, node, Setup{Dir: dir, Bucket: bucket, Extra: "links: off"})

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	gocql "github.com/apache/cassandra-gocql-driver/v2"
-
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/bucket/buckettest"
@@ -26,7 +24,7 @@ import (
 type live struct {
 	t       *testing.T
 	node    *cassandratest.Node
-	session *gocql.Session
+	session *cassandratest.Session
 	conn    *cassandra.Conn
 	tool    cassandra.Nodetool
 	backup  *backup.Node

@@ -25,7 +25,7 @@ import (
 type live struct {
 	t       *testing.T
 	node    *cassandratest.Node
-	session *gocql.Session
+	session *cassandratest.Session
 	conn    *cassandra.Conn
 }
 
