@@ -173,12 +173,6 @@ func (c *chunks) checksum(b []byte) uint32 {
 	return crc32.ChecksumIEEE(b)
 }
 
-// checked tells whether a chunk has its checksum.
-func (c *chunks) checked(chunk []byte) bool {
-	body := len(chunk) - chunkCheck
-	return binary.BigEndian.Uint32(chunk[body:]) == c.checksum(chunk[:body])
-}
-
 // chunkParser reads from the front of b until something is bad.
 type chunkParser struct {
 	b   []byte

@@ -57,7 +57,6 @@ type PieceReport struct {
 	Columns bool // or as it is, for columns would not be smaller
 	Chunks  int
 	Kept    int // chunks that LZ4 makes otherwise of their rows, or with another checksum
-	Damaged int // chunks that don't have their checksum: the file is damaged. With Fast nobody looks
 }
 
 // End is where the rows so far end in the uncompressed Data.db. ok tells whether the piece that was opened
@@ -76,7 +75,6 @@ type piece struct {
 	position  int64     // of the rows, in the uncompressed Data.db
 	made      bool      // all chunks are known to be what LZ4 makes of their rows
 	transform Transform // None: there are no rows to be had
-	damaged   int
 }
 
 // OpenRows takes the rows out of p, and returns the state in which the piece after p begins: that may
@@ -126,25 +124,13 @@ func (s RowsState) lose(why Plain) RowsState {
 
 // Report tells how the piece was stored that EncodeRows made the last frame of.
 func (e *Encoder) Report() PieceReport {
-	r := PieceReport{Columns: e.piece.transform == Columns, Chunks: e.piece.chunks.count, Damaged: e.piece.damaged}
+	r := PieceReport{Columns: e.piece.transform == Columns, Chunks: e.piece.chunks.count}
 	for _, o := range e.piece.chunks.odd {
 		if o.kind == oddKept {
 			r.Kept++
 		}
 	}
 	return r
-}
-
-// unchecked counts the chunks that don't have their checksums.
-func (p *piece) unchecked() (n int) {
-	at := 0
-	for _, end := range p.Ends {
-		if end < at+chunkCheck || end > len(p.Raw) || !p.chunks.checked(p.Raw[at:end]) {
-			n++
-		}
-		at = max(at, min(end, len(p.Raw)))
-	}
-	return n
 }
 
 // EncodeRows makes the frame of the piece that was opened last, once. The rest is as with Encode.
@@ -155,9 +141,6 @@ func (e *Encoder) EncodeRows() (Frame, error) { return e.encodeRows(nil) }
 func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 	p := &e.piece
 	if p.transform == None {
-		if e.level != Fast {
-			p.damaged = p.unchecked()
-		}
 		return e.Encode(p.Raw)
 	}
 	plain, err := stored(p.Raw)
@@ -179,7 +162,6 @@ func (e *Encoder) encodeRows(index []byte) (Frame, error) {
 		e.packed = e.compress(e.rows, e.packed)
 	}
 	if f.Data = e.packed; !small(f) {
-		p.damaged = p.unchecked()
 		return plain, nil // nor would zstd shrink what LZ4 has made of them
 	}
 	kept := e.keep()
@@ -218,9 +200,6 @@ func (e *Encoder) keep() (kept []byte) {
 		if !e.makes(&p.chunks, chunk, rows, o.kind) {
 			o.kind, o.kept = oddKept, len(chunk)
 			kept = append(kept, chunk...)
-			if !p.chunks.checked(chunk) {
-				p.damaged++
-			}
 		}
 		if o.kind != oddLength || o.rows != p.chunks.length {
 			odd = append(odd, o)

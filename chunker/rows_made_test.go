@@ -305,34 +305,3 @@ func TestI6_MiscompressedRowsAreStored(t *testing.T) {
 	f("columns", schema, nil)
 	f("columns, one chunk kept", schema, checksum)
 }
-
-// Chunks without their checksums are counted in every piece, whatever it is stored as.
-func TestI10_DamagedChunksAreCounted(t *testing.T) {
-	rows, schema := sample(t)
-	f := func(name string, want chunker.Transform, damaged int, level chunker.Level, rows []byte, change func(*writer)) {
-		t.Helper()
-		w := writerOf(schema)
-		w.spoil = func(i int, c []byte) {
-			if i == 2 {
-				c[len(c)-1] ^= 1
-			}
-		}
-		change(w)
-		p := w.piece(rows)
-		e := newEncoder(t, level)
-		var s chunker.RowsState
-		for i := range 3 {
-			s = e.OpenRows(p, w.Rows, s)
-			got := encodeRows(t, e)
-			if r := e.Report(); got.Transform != want || r.Damaged != damaged || r.Chunks != len(p.Ends) {
-				t.Errorf("%s, piece %d: %s, %d of %d chunks damaged, want %s, %d of %d", name, i, got.Transform, r.Damaged, r.Chunks, want, damaged, len(p.Ends))
-			}
-		}
-	}
-	f("no schema", chunker.Unchunked, 1, chunker.Balanced, rows, func(w *writer) { w.Schema = nil })
-	f("rows that don't shrink", chunker.None, 1, chunker.Balanced, random(64<<10), func(*writer) {})
-	f("chunks that are not compressed", chunker.None, 1, chunker.Dense, random(64<<10), func(w *writer) { w.MaxStored = 1 })
-	f("Adler-32", chunker.None, 1, chunker.Balanced, random(64<<10), func(w *writer) { w.Adler32 = true })
-	f("no class", chunker.None, 1, chunker.Balanced, rows, func(w *writer) { w.block = literals })
-	f("nobody looks", chunker.None, 0, chunker.Fast, rows, func(*writer) {})
-}

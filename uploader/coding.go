@@ -53,7 +53,6 @@ type coding struct {
 	encoder *chunker.Encoder
 	done    chan struct{} // closed when frame or err are there
 	frame   chunker.Frame
-	report  chunker.PieceReport // of chunks
 	err     error
 
 	// Of a Data.db: the part of Index.db that belongs to the piece, and its frame; empty if there is none.
@@ -71,7 +70,6 @@ func (w *coding) plain() (err error) {
 // rows makes frames of the chunks that the encoder has opened, and of what of Index.db goes with them.
 func (w *coding) rows() (err error) {
 	w.frame, w.indexFrame, err = w.encoder.EncodeIndexed(w.rawIndex)
-	w.report = w.encoder.Report()
 	return err
 }
 
@@ -143,6 +141,9 @@ func (r *reader) next(p *part, n int) (*coding, error) {
 func (p *part) count(b []byte) {
 	p.size += int64(len(b))
 	p.hasher.Write(b)
+	if p.digest != nil {
+		p.digest.Write(b)
+	}
 }
 
 // start lets encode, which uses w's encoder, make w's frames.

@@ -1,8 +1,6 @@
 package uploader
 
 import (
-	"fmt"
-
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -17,11 +15,11 @@ type Finding struct {
 	Plain chunker.Plain
 }
 
-// found sums up what the pieces of a Data.db told.
+// found sums up what reading Data.db told.
 func (s *spill) found(set sstable.SSTable) (f Finding, odd bool) {
 	f = Finding{SSTable: set}
-	if s.damaged > 0 {
-		f.Damage = fmt.Sprintf("%d of %d chunks of %s don't have their checksums", s.damaged, s.chunks, sstable.Data)
+	if s.damaged {
+		f.Damage = sstable.Data + " does not match its digest"
 	}
 	if s.level != chunker.Fast {
 		f.Plain = s.plain

@@ -14,8 +14,8 @@ import (
 	"github.com/sstash/sstash/internal/sstable"
 )
 
-// damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for chunks
-// without their checksums, or a reason why rows are not in columns.
+// damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for a Data.db
+// that does not match its digest, or a reason why rows are not in columns.
 func damages(n *node) map[string][]func(map[string][]byte) {
 	ways := map[string][]func(map[string][]byte){}
 	change := func(found, component string, f func([]byte) []byte) {
@@ -35,7 +35,7 @@ func damages(n *node) map[string][]func(map[string][]byte) {
 	}
 	for i := range 8 {
 		cut := func(b []byte) []byte { return b[:len(b)*i/8] }
-		change(string(chunker.PlainChunk), sstable.Data, cut)
+		change("damage", sstable.Data, cut)
 		change(string(chunker.PlainChunk), sstable.CompressionInfo, cut)
 		change(string(chunker.PlainSchema), sstable.Statistics, func(b []byte) []byte { return b[:i] })
 	}
@@ -90,6 +90,57 @@ func TestI10_DamagedFiles(t *testing.T) {
 	}
 	if n.Mismatches() != 0 {
 		t.Errorf("%d mismatches", n.Mismatches())
+	}
+}
+
+// One bit of Data.db is enough to be told of, whatever compressed it and whatever its level.
+func TestI10_DigestMismatch(t *testing.T) {
+	for variant, tables := range map[string][]string{
+		"5.0.8-nb":   {"c_lz4_4k", "c_lz4_high", "c_deflate", "c_snappy", "c_zstd", "c_none", "c_noop"},
+		"3.11.19-me": {"c_lz4_4k", "c_none"},
+	} {
+		for _, level := range []chunker.Level{chunker.Fast, chunker.Balanced} {
+			n := newNode(t, &buckettest.Memory{})
+			n.Uploader.Level, n.Tables = level, map[string]chunker.Level{"shop": level}
+			w := Increment{AsOf: n.now}
+			for i, name := range tables {
+				content := n.components(variant, name)
+				data := bytes.Clone(content[sstable.Data])
+				data[len(data)*i/len(tables)] ^= 1 << i
+				content[sstable.Data] = data
+				w.SSTables = append(w.SSTables, n.write(table(name), fmt.Sprintf("%s-%d-big", variant[len(variant)-2:], i+1), content))
+			}
+			r, err := n.Increment(context.Background(), w)
+			n.must(err)
+			told := map[string]bool{}
+			for _, f := range r.Findings {
+				told[f.SSTable.Table.Name] = f.Damage != ""
+			}
+			for i, set := range w.SSTables {
+				n.wantStored(set)
+				if !told[tables[i]] {
+					t.Errorf("%s, %s of %s: not told of", level, tables[i], variant)
+				}
+			}
+		}
+	}
+}
+
+// A digest that can't be read, as that of 2.0, tells of nothing; nor does an SSTable without one.
+func TestNoDigest(t *testing.T) {
+	n := newNode(t, &buckettest.Memory{})
+	w := Increment{AsOf: n.now}
+	for i, digest := range [][]byte{nil, {}, []byte("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12  nb-1-big-Data.db\n"), []byte("-1"), []byte("4294967296")} {
+		content := n.components("5.0.8-nb", "c_none")
+		delete(content, "Digest.crc32")
+		if digest != nil {
+			content["Digest.crc32"] = digest
+		}
+		w.SSTables = append(w.SSTables, n.write(table("c_none"), fmt.Sprintf("nb-%d-big", i+1), content))
+	}
+	r, err := n.Increment(context.Background(), w)
+	if err != nil || len(r.Findings) != 0 || len(r.Failed) != 0 {
+		t.Errorf("found %+v, %v, %v", r.Findings, r.Err(), err)
 	}
 }
 

@@ -3,6 +3,7 @@ package uploader
 import (
 	"bytes"
 	"errors"
+	"hash"
 	"io"
 
 	"github.com/sstash/sstash/chunker"
@@ -23,8 +24,8 @@ type spill struct {
 	bytes  int // of held
 	own    *packSet
 
-	plain           chunker.Plain // why rows are not in columns
-	chunks, damaged int           // of Data.db
+	plain   chunker.Plain // why rows are not in columns
+	damaged bool          // Data.db does not match its digest
 }
 
 // part is one component on its way.
@@ -33,7 +34,8 @@ type part struct {
 	in        io.Reader // what is left of it
 	component int       // index into the SSTable's components
 	hasher    *chunker.Hasher
-	size      int64 // that was read
+	digest    hash.Hash32 // of a Data.db, if the SSTable has one
+	size      int64       // that was read
 	refs      []pack.FrameRef
 }
 
@@ -69,12 +71,11 @@ func (s *spill) store() error {
 func (s *spill) read(r *reader) error {
 	for i := range s.parts {
 		p := &s.parts[i]
+		pieces := s.rest
 		if p.file.Component == sstable.Data {
-			if err := s.data(r, p); err != nil {
-				return err
-			}
+			pieces = s.data
 		}
-		if err := s.rest(r, p); err != nil {
+		if err := pieces(r, p); err != nil {
 			return err
 		}
 		if err := p.file.unchanged(p.size); err != nil {
@@ -98,9 +99,23 @@ func (s *spill) rest(r *reader, p *part) error {
 	}
 }
 
-// data makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
-// it leaves is like any other file.
+// data makes pieces of a Data.db, and compares it with its digest.
 func (s *spill) data(r *reader, p *part) error {
+	var want uint32
+	p.digest, want = s.source.digest()
+	if err := s.chunks(r, p); err != nil {
+		return err
+	}
+	if err := s.rest(r, p); err != nil {
+		return err
+	}
+	s.damaged = p.digest != nil && p.digest.Sum32() != want
+	return nil
+}
+
+// chunks makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
+// it leaves is like any other file.
+func (s *spill) chunks(r *reader, p *part) error {
 	list, plain, ok := s.source.chunked()
 	var err error
 	if ok {
@@ -145,8 +160,6 @@ func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) 
 }
 
 func (s *spill) frame(w *coding) error {
-	s.chunks += w.report.Chunks
-	s.damaged += w.report.Damaged
 	if err := s.take(w.part, w.frame); err != nil || len(w.rawIndex) == 0 {
 		return err
 	}

@@ -33,6 +33,7 @@ func TestFixtures(t *testing.T) {
 				s.checkStats(t, hosts)
 				s.checkComponents(t)
 				s.checkChunks(t)
+				s.checkDigest(t)
 				s.checkKeys(t)
 			}
 			switch {
@@ -208,6 +209,26 @@ func (s set) checkChunks(t *testing.T) {
 
 // checkKeys compares the first and last key of Summary.db with the first and last
 // of Index.db and with Statistics.db, and the order of all keys with their tokens.
+// Data.db is what the one digest says.
+func (s set) checkDigest(t *testing.T) {
+	t.Helper()
+	found := 0
+	for _, component := range s.files {
+		sum := sstable.NewDigest(component)
+		if sum == nil {
+			continue
+		}
+		found++
+		sum.Write(s.read(t, sstable.Data))
+		if want, ok := sstable.ParseDigest(s.read(t, component)); !ok || sum.Sum32() != want {
+			t.Errorf("%s: digest %d, %s says %d, %v", s, sum.Sum32(), component, want, ok)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%s: %d digests", s, found)
+	}
+}
+
 func (s set) checkKeys(t *testing.T) {
 	t.Helper()
 	first, last := s.stats.FirstKey, s.stats.LastKey
