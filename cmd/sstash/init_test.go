@@ -137,4 +137,5 @@ func TestSnapshot(t *testing.T) {
 	if !strings.Contains(r.stderr, "clearsnapshot") {
 		t.Errorf("the tag is taken: %s", r.stderr)
 	}
+	c.want(2, "snapshot", "--tag", "../x")
 }
