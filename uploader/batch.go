@@ -112,11 +112,11 @@ func (b *batch) add(set sstable.SSTable, base *Base, reuse map[pack.SetID]bool) 
 		return false, nil // its own packs, if any went out, stay in the bucket without a name
 	}
 	b.u.note(set, nil)
-	if f, odd := spill.found(set); odd {
-		b.result.Findings = append(b.result.Findings, f)
-	}
 	if err := spill.finish(stored.Components); err != nil {
 		return false, err
+	}
+	if f, odd := spill.found(set); odd {
+		b.result.Findings = append(b.result.Findings, f)
 	}
 	t := b.table(set.Table)
 	if base != nil {

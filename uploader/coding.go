@@ -55,6 +55,8 @@ type coding struct {
 	frame   chunker.Frame
 	err     error
 
+	unchecked int // chunks without their checksums
+
 	// Of a Data.db: the part of Index.db that belongs to the piece, and its frame; empty if there is none.
 	index      *part
 	rawIndex   []byte
@@ -141,9 +143,6 @@ func (r *reader) next(p *part, n int) (*coding, error) {
 func (p *part) count(b []byte) {
 	p.size += int64(len(b))
 	p.hasher.Write(b)
-	if p.digest != nil {
-		p.digest.Write(b)
-	}
 }
 
 // start lets encode, which uses w's encoder, make w's frames.

@@ -1,7 +1,6 @@
 package uploader
 
 import (
-	"hash"
 	"io"
 	"strconv"
 	"strings"
@@ -34,18 +33,6 @@ func (s *source) facts() manifest.Facts {
 		f.LastToken = strconv.FormatInt(sstable.Murmur3Token(last), 10)
 	}
 	return f
-}
-
-// digest begins the hash that Data.db should have in the end; nil if the SSTable doesn't say.
-func (s *source) digest() (sum hash.Hash32, want uint32) {
-	for _, f := range s.files {
-		if sum := sstable.NewDigest(f.Component); sum != nil {
-			if want, ok := sstable.ParseDigest(s.content(f.Component)); ok {
-				return sum, want
-			}
-		}
-	}
-	return nil, 0
 }
 
 // content is a whole component, nil when it is not there, too large or unreadable.

@@ -1,6 +1,9 @@
 package uploader
 
 import (
+	"fmt"
+	"path/filepath"
+
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/sstable"
 )
@@ -8,7 +11,7 @@ import (
 // Finding is an SSTable that was stored as it is, and what is odd about it.
 type Finding struct {
 	SSTable sstable.SSTable
-	// Damage says what the database won't be able to read; empty if nothing is known of any.
+	// Damage says how Data.db differs from what the database wrote; empty if nothing is known of that.
 	Damage string
 	// Plain is why rows of 3.0 or later that LZ4 compressed are not in columns from somewhere on, which
 	// costs only space: "" if they are, or if their level is Fast.
@@ -18,7 +21,10 @@ type Finding struct {
 // found sums up what reading Data.db told.
 func (s *spill) found(set sstable.SSTable) (f Finding, odd bool) {
 	f = Finding{SSTable: set}
-	if s.damaged {
+	switch {
+	case s.unchecked > 0:
+		f.Damage = fmt.Sprintf("%d of %d chunks of %s don't have their checksums", s.unchecked, s.chunks, sstable.Data)
+	case s.mismatch:
 		f.Damage = sstable.Data + " does not match its digest"
 	}
 	if s.level != chunker.Fast {
@@ -26,6 +32,9 @@ func (s *spill) found(set sstable.SSTable) (f Finding, odd bool) {
 	}
 	return f, f.Damage != "" || f.Plain != ""
 }
+
+// Path names its files on the node.
+func (f Finding) Path() string { return filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")) }
 
 // Version is what the grammar of its rows goes by, as in "nb-big".
 func (f Finding) Version() string {

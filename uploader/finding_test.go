@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/sstash/sstash/chunker"
@@ -14,8 +15,8 @@ import (
 	"github.com/sstash/sstash/internal/sstable"
 )
 
-// damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for a Data.db
-// that does not match its digest, or a reason why rows are not in columns.
+// damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for chunks
+// without their checksums, or a reason why rows are not in columns.
 func damages(n *node) map[string][]func(map[string][]byte) {
 	ways := map[string][]func(map[string][]byte){}
 	change := func(found, component string, f func([]byte) []byte) {
@@ -35,7 +36,7 @@ func damages(n *node) map[string][]func(map[string][]byte) {
 	}
 	for i := range 8 {
 		cut := func(b []byte) []byte { return b[:len(b)*i/8] }
-		change("damage", sstable.Data, cut)
+		change(string(chunker.PlainChunk), sstable.Data, cut)
 		change(string(chunker.PlainChunk), sstable.CompressionInfo, cut)
 		change(string(chunker.PlainSchema), sstable.Statistics, func(b []byte) []byte { return b[:i] })
 	}
@@ -94,9 +95,9 @@ func TestI10_DamagedFiles(t *testing.T) {
 }
 
 // One bit of Data.db is enough to be told of, whatever compressed it and whatever its level.
-func TestI10_DigestMismatch(t *testing.T) {
+func TestI10_FlippedBits(t *testing.T) {
 	for variant, tables := range map[string][]string{
-		"5.0.8-nb":   {"c_lz4_4k", "c_lz4_high", "c_deflate", "c_snappy", "c_zstd", "c_none", "c_noop"},
+		"5.0.8-nb":   {"c_lz4_4k", "c_lz4_high", "c_deflate", "c_snappy", "c_zstd", "c_noop", "c_none"},
 		"3.11.19-me": {"c_lz4_4k", "c_none"},
 	} {
 		for _, level := range []chunker.Level{chunker.Fast, chunker.Balanced} {
@@ -105,42 +106,56 @@ func TestI10_DigestMismatch(t *testing.T) {
 			w := Increment{AsOf: n.now}
 			for i, name := range tables {
 				content := n.components(variant, name)
-				data := bytes.Clone(content[sstable.Data])
-				data[len(data)*i/len(tables)] ^= 1 << i
-				content[sstable.Data] = data
+				content[sstable.Data][len(content[sstable.Data])*i/len(tables)] ^= 1 << i
 				w.SSTables = append(w.SSTables, n.write(table(name), fmt.Sprintf("%s-%d-big", variant[len(variant)-2:], i+1), content))
 			}
-			r, err := n.Increment(context.Background(), w)
-			n.must(err)
-			told := map[string]bool{}
-			for _, f := range r.Findings {
-				told[f.SSTable.Table.Name] = f.Damage != ""
-			}
+			told := n.damaged(w)
 			for i, set := range w.SSTables {
 				n.wantStored(set)
-				if !told[tables[i]] {
-					t.Errorf("%s, %s of %s: not told of", level, tables[i], variant)
+				why, want := told[set.Table.Name], "1 of "
+				if tables[i] == "c_none" {
+					want = "Data.db does not match its digest"
+				}
+				if !strings.HasPrefix(why, want) {
+					t.Errorf("%s, %s of %s: told %q, want %q", level, tables[i], variant, why, want)
 				}
 			}
 		}
 	}
 }
 
-// A digest that can't be read, as that of 2.0, tells of nothing; nor does an SSTable without one.
-func TestNoDigest(t *testing.T) {
-	n := newNode(t, &buckettest.Memory{})
-	w := Increment{AsOf: n.now}
-	for i, digest := range [][]byte{nil, {}, []byte("2fd4e1c67a2d28fced849ee1bb76e7391b93eb12  nb-1-big-Data.db\n"), []byte("-1"), []byte("4294967296")} {
-		content := n.components("5.0.8-nb", "c_none")
-		delete(content, "Digest.crc32")
-		if digest != nil {
-			content["Digest.crc32"] = digest
-		}
-		w.SSTables = append(w.SSTables, n.write(table("c_none"), fmt.Sprintf("nb-%d-big", i+1), content))
-	}
+// damaged stores w, and returns what was told of damage, by table.
+func (n *node) damaged(w Increment) map[string]string {
+	n.t.Helper()
 	r, err := n.Increment(context.Background(), w)
-	if err != nil || len(r.Findings) != 0 || len(r.Failed) != 0 {
-		t.Errorf("found %+v, %v, %v", r.Findings, r.Err(), err)
+	n.must(err)
+	told := map[string]string{}
+	for _, f := range r.Findings {
+		told[f.SSTable.Table.Name] = f.Damage
+	}
+	return told
+}
+
+// A digest that is another (scrub leaves such), missing, or no number, as that of 2.0, tells of nothing where
+// chunks have their checksums; and where there are none, only another one does.
+func TestDigests(t *testing.T) {
+	for digest, told := range map[string]bool{
+		"1234567890": true, "": false, "-1": false, "4294967296": false,
+		"2fd4e1c67a2d28fced849ee1bb76e7391b93eb12  nb-1-big-Data.db\n": false,
+	} {
+		n := newNode(t, &buckettest.Memory{})
+		w := Increment{AsOf: n.now}
+		for i, name := range []string{"c_lz4_4k", "c_none"} {
+			content := n.components("5.0.8-nb", name)
+			content["Digest.crc32"] = []byte(digest)
+			if digest == "" {
+				delete(content, "Digest.crc32")
+			}
+			w.SSTables = append(w.SSTables, n.write(table(name), fmt.Sprintf("nb-%d-big", i+1), content))
+		}
+		if got := n.damaged(w); (got["c_none"] != "") != told || got["c_lz4_4k"] != "" {
+			t.Errorf("digest %q: told %q", digest, got)
+		}
 	}
 }
 

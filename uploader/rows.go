@@ -15,13 +15,10 @@ import (
 // lz4Compressor is the only one whose output can be made again.
 const lz4Compressor = "LZ4Compressor"
 
-// chunked tells how the chunks of an SSTable's Data.db can be undone; false when they can't: then it is
-// stored like any other file. plain is why, when that is not as it should be.
+// chunked tells where the chunks of an SSTable's Data.db are, as CompressionInfo.db has it; false when it
+// has nothing that is known: then Data.db is stored like any other file, and plain is why.
 func (s *source) chunked() (list chunkList, plain chunker.Plain, ok bool) {
 	info, data := s.file(sstable.CompressionInfo), s.file(sstable.Data)
-	if info == nil || data == nil {
-		return chunkList{}, "", false
-	}
 	const enough = 64 << 10
 	head, err := io.ReadAll(io.NewSectionReader(info.fd, 0, enough))
 	if err != nil {
@@ -31,14 +28,25 @@ func (s *source) chunked() (list chunkList, plain chunker.Plain, ok bool) {
 	if err != nil {
 		return chunkList{}, chunker.PlainChunk, false
 	}
-	if from.Compressor != lz4Compressor || from.Options["lz4_compressor_type"] == "high" ||
-		from.ChunkLength > chunker.RowsSize || from.Chunks <= 0 {
-		return chunkList{}, "", false
+	list = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{Length: int(from.ChunkLength)}}
+	if from.Compressor == lz4Compressor && from.Options["lz4_compressor_type"] != "high" {
+		list.lz4 = true
+		list.rows.MaxStored = int(min(from.MaxCompressedLength, math.MaxInt32))
+		list.rows.Adler32, list.rows.Schema = !s.columns(), s.schema()
 	}
-	return chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{
-		Length: int(from.ChunkLength), MaxStored: int(min(from.MaxCompressedLength, math.MaxInt32)),
-		Adler32: !s.columns(), Schema: s.schema(),
-	}}, "", true
+	return list, "", true
+}
+
+// unchecked counts the chunks of a piece that don't have their checksums.
+func unchecked(name sstable.Name, raw []byte, ends []int) (n int) {
+	at := 0
+	for _, end := range ends {
+		if !name.Checked(raw[at:end]) {
+			n++
+		}
+		at = end
+	}
+	return n
 }
 
 // columns tells whether rows are of the grammar that came with 3.0.
@@ -60,7 +68,8 @@ func (s *source) schema() *columns.Schema {
 // chunkList walks the list of chunks in CompressionInfo.db, of which it holds no more than a piece: a
 // large SSTable has millions.
 type chunkList struct {
-	rows  chunker.Rows
+	lz4   bool         // the chunks can be undone
+	rows  chunker.Rows // only their length, when they can't
 	fd    *os.File
 	at    int64 // of the first offset
 	next  int64 // chunk

@@ -2,6 +2,7 @@ package uploader
 
 import (
 	"fmt"
+	"hash"
 	"os"
 
 	"github.com/sstash/sstash/internal/fileid"
@@ -57,6 +58,20 @@ func (s *source) file(component string) *file {
 		}
 	}
 	return nil
+}
+
+// digest begins the hash that a whole Data.db should have in the end; nil if the SSTable doesn't say.
+func (s *source) digest() (sum hash.Hash32, want uint32) {
+	for _, f := range s.files {
+		if sum = sstable.NewDigest(f.Component); sum == nil {
+			continue
+		}
+		var ok bool
+		if want, ok = sstable.ParseDigest(s.content(f.Component)); ok {
+			return sum, want
+		}
+	}
+	return nil, 0
 }
 
 // unchanged holds when the file is still what it was and read bytes were all of it.

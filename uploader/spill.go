@@ -3,7 +3,6 @@ package uploader
 import (
 	"bytes"
 	"errors"
-	"hash"
 	"io"
 
 	"github.com/sstash/sstash/chunker"
@@ -24,8 +23,10 @@ type spill struct {
 	bytes  int // of held
 	own    *packSet
 
-	plain   chunker.Plain // why rows are not in columns
-	damaged bool          // Data.db does not match its digest
+	plain     chunker.Plain // why rows are not in columns
+	chunks    int64         // of Data.db
+	unchecked int           // those without their checksums
+	mismatch  bool          // a Data.db without chunks does not match its digest
 }
 
 // part is one component on its way.
@@ -34,8 +35,7 @@ type part struct {
 	in        io.Reader // what is left of it
 	component int       // index into the SSTable's components
 	hasher    *chunker.Hasher
-	digest    hash.Hash32 // of a Data.db, if the SSTable has one
-	size      int64       // that was read
+	size      int64 // that was read
 	refs      []pack.FrameRef
 }
 
@@ -71,11 +71,11 @@ func (s *spill) store() error {
 func (s *spill) read(r *reader) error {
 	for i := range s.parts {
 		p := &s.parts[i]
-		pieces := s.rest
+		store := s.rest
 		if p.file.Component == sstable.Data {
-			pieces = s.data
+			store = s.data
 		}
-		if err := pieces(r, p); err != nil {
+		if err := store(r, p); err != nil {
 			return err
 		}
 		if err := p.file.unchanged(p.size); err != nil {
@@ -99,36 +99,42 @@ func (s *spill) rest(r *reader, p *part) error {
 	}
 }
 
-// data makes pieces of a Data.db, and compares it with its digest.
+// data makes pieces of a Data.db: of its chunks, as long as they are where CompressionInfo.db says. What
+// is left is like any other file.
 func (s *spill) data(r *reader, p *part) error {
-	var want uint32
-	p.digest, want = s.source.digest()
-	if err := s.chunks(r, p); err != nil {
-		return err
+	if s.source.file(sstable.CompressionInfo) == nil {
+		return s.digested(r, p)
 	}
-	if err := s.rest(r, p); err != nil {
-		return err
-	}
-	s.damaged = p.digest != nil && p.digest.Sum32() != want
-	return nil
-}
-
-// chunks makes pieces of the chunks of a Data.db, as long as they are where CompressionInfo.db says. What
-// it leaves is like any other file.
-func (s *spill) chunks(r *reader, p *part) error {
 	list, plain, ok := s.source.chunked()
 	var err error
 	if ok {
-		plain, err = s.rows(r, p, list)
+		plain, err = s.wholeChunks(r, p, list)
 	}
 	if s.source.columns() {
 		s.plain = plain
 	}
+	if err != nil {
+		return err
+	}
+	return s.rest(r, p)
+}
+
+// digested makes pieces of what has no chunks, and compares it with its digest. Where there are chunks,
+// nobody reads by the digest, and it may be another one: scrub leaves one that counts what it has dropped.
+func (s *spill) digested(r *reader, p *part) error {
+	sum, want := s.source.digest()
+	if sum == nil {
+		return s.rest(r, p)
+	}
+	p.in = io.TeeReader(p.in, sum)
+	err := s.rest(r, p)
+	s.mismatch = sum.Sum32() != want
 	return err
 }
 
-// rows makes pieces of whole chunks, and tells why they are not in columns from somewhere on.
-func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) {
+// wholeChunks makes pieces of whole chunks, and tells why their rows are not in columns from somewhere on.
+func (s *spill) wholeChunks(r *reader, p *part, list chunkList) (chunker.Plain, error) {
+	s.chunks = list.count
 	index := s.index()
 	var state chunker.RowsState
 	for {
@@ -151,15 +157,23 @@ func (s *spill) rows(r *reader, p *part, list chunkList) (chunker.Plain, error) 
 			r.start(w, w.plain)
 			return chunker.PlainChunk, nil
 		}
-		state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
-		if end, ok := state.End(); ok {
-			index.give(w, end)
+		encode := w.plain
+		if list.lz4 {
+			state = w.encoder.OpenRows(chunker.Piece{Raw: w.raw, Ends: ends}, list.rows, state)
+			if end, ok := state.End(); ok {
+				index.give(w, end)
+			}
+			encode = w.rows
 		}
-		r.start(w, w.rows)
+		r.start(w, func() error {
+			w.unchecked = unchecked(s.source.name, w.raw, ends)
+			return encode()
+		})
 	}
 }
 
 func (s *spill) frame(w *coding) error {
+	s.unchecked += w.unchecked
 	if err := s.take(w.part, w.frame); err != nil || len(w.rawIndex) == 0 {
 		return err
 	}

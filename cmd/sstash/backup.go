@@ -212,7 +212,7 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 	}
 	for _, f := range r.Findings {
 		if f.Damage != "" {
-			d.Damaged = append(d.Damaged, held{filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")), f.Why()})
+			d.Damaged = append(d.Damaged, held{f.Path(), f.Why()})
 		}
 	}
 	for _, err := range r.Problems {

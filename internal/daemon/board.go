@@ -190,7 +190,7 @@ func (b *board) freshFailures(fs []uploader.Failure) []uploader.Failure {
 func (b *board) freshFindings(fs []uploader.Finding) []uploader.Finding {
 	return once(b, fs, func(f uploader.Finding) string {
 		if f.Damage != "" {
-			return f.SSTable.Rel("") + "\x00" + f.Damage
+			return f.Path() + "\x00" + f.Damage
 		}
 		return f.Version() + "\x00" + string(f.Plain)
 	})

@@ -136,10 +136,16 @@ func (c Compression) Chunk(i int, dataSize int64) (offset, length int64) {
 }
 
 // Checksum is the checksum of a stored chunk by the rules of the name's version:
-// CRC-32 since 3.0, Adler-32 before. Digest and CRC.db use the same.
+// CRC-32 since 3.0, Adler-32 before.
 func (n Name) Checksum(chunk []byte) uint32 {
 	if n.since("ma") {
 		return crc32.ChecksumIEEE(chunk)
 	}
 	return adler32.Checksum(chunk)
+}
+
+// Checked tells whether the last bytes of a chunk are its checksum.
+func (n Name) Checked(chunk []byte) bool {
+	body := len(chunk) - checksumLength
+	return body >= 0 && binary.BigEndian.Uint32(chunk[body:]) == n.Checksum(chunk[:body])
 }

@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// NewDigest returns the hash that component tells of all bytes of Data.db, in decimal;
-// nil if it is another component. 2.1 writes an Adler-32 too, whatever it calls it.
-// Cassandra DataIntegrityMetadata.ChecksumWriter, 2.1+.
+// NewDigest returns the hash of all bytes of Data.db that component holds in decimal; nil
+// if it is another component. Of a compressed Data.db it may be another hash: 2.1.0 to
+// 2.1.4 left out checksums (CASSANDRA-8778), and scrub leaves one that counts what it has
+// dropped, for ChecksumWriter can't go back. (Cassandra DataIntegrityMetadata.ChecksumWriter.)
 func NewDigest(component string) hash.Hash32 {
 	switch component {
 	case "Digest.crc32": // 3.0+
 		return crc32.NewIEEE()
-	case "Digest.adler32", "Digest.sha1": // 2.2, 2.1
+	case "Digest.adler32", "Digest.sha1": // 2.2; 2.1, which means Adler-32 too
 		return adler32.New()
 	}
 	return nil

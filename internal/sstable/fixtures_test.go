@@ -207,9 +207,7 @@ func (s set) checkChunks(t *testing.T) {
 	}
 }
 
-// checkKeys compares the first and last key of Summary.db with the first and last
-// of Index.db and with Statistics.db, and the order of all keys with their tokens.
-// Data.db is what the one digest says.
+// checkDigest compares Data.db with the digest, of which there is one.
 func (s set) checkDigest(t *testing.T) {
 	t.Helper()
 	found := 0
@@ -229,6 +227,8 @@ func (s set) checkDigest(t *testing.T) {
 	}
 }
 
+// checkKeys compares the first and last key of Summary.db with the first and last
+// of Index.db and with Statistics.db, and the order of all keys with their tokens.
 func (s set) checkKeys(t *testing.T) {
 	t.Helper()
 	first, last := s.stats.FirstKey, s.stats.LastKey
