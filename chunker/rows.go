@@ -43,7 +43,7 @@ type Plain string
 // The reasons.
 const (
 	PlainClass   Plain = "class"   // no class of LZ4 makes half of the first chunks
-	PlainChunk   Plain = "chunk"   // a chunk is not what its compressor writes, or not where it should be
+	PlainChunk   Plain = "chunk"   // a chunk is not what its compressor writes, or nobody knows where chunks are
 	PlainSchema  Plain = "schema"  // the columns are not known: there was no Schema
 	PlainGrammar Plain = "grammar" // rows are otherwise than the schema says
 )

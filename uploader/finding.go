@@ -24,10 +24,12 @@ func (s *spill) found(set sstable.SSTable) (f Finding, odd bool) {
 	switch {
 	case s.unchecked > 0:
 		f.Damage = fmt.Sprintf("%d of %d chunks of %s don't have their checksums", s.unchecked, s.chunks, sstable.Data)
+	case s.misplaced:
+		f.Damage = fmt.Sprintf("chunks of %s are not where %s says", sstable.Data, sstable.CompressionInfo)
 	case s.mismatch:
 		f.Damage = sstable.Data + " does not match its digest"
 	}
-	if s.level != chunker.Fast {
+	if s.level != chunker.Fast && s.source.columns() {
 		f.Plain = s.plain
 	}
 	return f, f.Damage != "" || f.Plain != ""
@@ -50,7 +52,7 @@ func (f Finding) Why() string {
 	case f.Plain == chunker.PlainClass:
 		return "its chunks are not those of any LZ4 that is known"
 	case f.Plain == chunker.PlainChunk:
-		return "its chunks are not where CompressionInfo.db says"
+		return "its CompressionInfo.db is not one that is known, or a chunk not what LZ4 writes"
 	case f.Plain == chunker.PlainSchema:
 		return "its Statistics.db is not one that is known"
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // damages returns ways to damage an SSTable of one LZ4 Data.db, by what is found of it: "damage" for chunks
-// without their checksums, or a reason why rows are not in columns.
+// without their checksums or in another place, or a reason why rows are not in columns.
 func damages(n *node) map[string][]func(map[string][]byte) {
 	ways := map[string][]func(map[string][]byte){}
 	change := func(found, component string, f func([]byte) []byte) {
@@ -34,14 +34,24 @@ func damages(n *node) map[string][]func(map[string][]byte) {
 		change("", sstable.Filter, flip)
 		change("", sstable.Index, flip)
 	}
+	info := n.components("5.0.8-nb", "c_lz4_4k")[sstable.CompressionInfo]
+	name, _ := sstable.ParseName("nb-1-big-Data.db")
+	_, head, err := sstable.ParseCompressionHead(name, info)
+	n.must(err)
+	misplaced := func(left int) string {
+		if int64(left) < head {
+			return string(chunker.PlainChunk)
+		}
+		return "damage"
+	}
 	for i := range 8 {
 		cut := func(b []byte) []byte { return b[:len(b)*i/8] }
-		change(string(chunker.PlainChunk), sstable.Data, cut)
-		change(string(chunker.PlainChunk), sstable.CompressionInfo, cut)
+		change("damage", sstable.Data, cut)
+		change(misplaced(len(info)*i/8), sstable.CompressionInfo, cut)
 		change(string(chunker.PlainSchema), sstable.Statistics, func(b []byte) []byte { return b[:i] })
 	}
 	for _, at := range []uint64{0, 1, 3, 1 << 20, 1 << 40, 1 << 63, 1<<64 - 1} {
-		change(string(chunker.PlainChunk), sstable.CompressionInfo, func(b []byte) []byte { // the second of three offsets
+		change("damage", sstable.CompressionInfo, func(b []byte) []byte { // the second of three offsets
 			binary.BigEndian.PutUint64(b[len(b)-16:], at)
 			return b
 		})
@@ -109,15 +119,23 @@ func TestI10_FlippedBits(t *testing.T) {
 				content[sstable.Data][len(content[sstable.Data])*i/len(tables)] ^= 1 << i
 				w.SSTables = append(w.SSTables, n.write(table(name), fmt.Sprintf("%s-%d-big", variant[len(variant)-2:], i+1), content))
 			}
+			// And one whose list of chunks is cut.
+			content := n.components(variant, "c_deflate")
+			info := content[sstable.CompressionInfo]
+			content[sstable.CompressionInfo] = info[:len(info)-1]
+			w.SSTables = append(w.SSTables, n.write(table("cut"), fmt.Sprintf("%s-99-big", variant[len(variant)-2:]), content))
 			told := n.damaged(w)
-			for i, set := range w.SSTables {
+			for _, set := range w.SSTables {
 				n.wantStored(set)
-				why, want := told[set.Table.Name], "1 of "
-				if tables[i] == "c_none" {
+				want := "1 of "
+				switch set.Table.Name {
+				case "c_none":
 					want = "Data.db does not match its digest"
+				case "cut":
+					want = "chunks of Data.db are not where CompressionInfo.db says"
 				}
-				if !strings.HasPrefix(why, want) {
-					t.Errorf("%s, %s of %s: told %q, want %q", level, tables[i], variant, why, want)
+				if why := told[set.Table.Name]; !strings.HasPrefix(why, want) {
+					t.Errorf("%s, %s of %s: told %q, want %q", level, set.Table.Name, variant, why, want)
 				}
 			}
 		}

@@ -15,18 +15,18 @@ import (
 // lz4Compressor is the only one whose output can be made again.
 const lz4Compressor = "LZ4Compressor"
 
-// chunked tells where the chunks of an SSTable's Data.db are, as CompressionInfo.db has it; false when it
-// has nothing that is known: then Data.db is stored like any other file, and plain is why.
-func (s *source) chunked() (list chunkList, plain chunker.Plain, ok bool) {
+// chunked tells where the chunks of an SSTable's Data.db are, as CompressionInfo.db has it; false when
+// that is not of a form that is known.
+func (s *source) chunked() (list chunkList, ok bool) {
 	info, data := s.file(sstable.CompressionInfo), s.file(sstable.Data)
 	const enough = 64 << 10
 	head, err := io.ReadAll(io.NewSectionReader(info.fd, 0, enough))
 	if err != nil {
-		return chunkList{}, chunker.PlainChunk, false
+		return chunkList{}, false
 	}
 	from, at, err := sstable.ParseCompressionHead(s.name, head)
 	if err != nil {
-		return chunkList{}, chunker.PlainChunk, false
+		return chunkList{}, false
 	}
 	list = chunkList{fd: info.fd, at: at, count: from.Chunks, end: data.Size, rows: chunker.Rows{Length: int(from.ChunkLength)}}
 	if from.Compressor == lz4Compressor && from.Options["lz4_compressor_type"] != "high" {
@@ -34,7 +34,7 @@ func (s *source) chunked() (list chunkList, plain chunker.Plain, ok bool) {
 		list.rows.MaxStored = int(min(from.MaxCompressedLength, math.MaxInt32))
 		list.rows.Adler32, list.rows.Schema = !s.columns(), s.schema()
 	}
-	return list, "", true
+	return list, true
 }
 
 // unchecked counts the chunks of a piece that don't have their checksums.

@@ -26,6 +26,7 @@ type spill struct {
 	plain     chunker.Plain // why rows are not in columns
 	chunks    int64         // of Data.db
 	unchecked int           // those without their checksums
+	misplaced bool          // one is not where CompressionInfo.db says
 	mismatch  bool          // a Data.db without chunks does not match its digest
 }
 
@@ -105,15 +106,12 @@ func (s *spill) data(r *reader, p *part) error {
 	if s.source.file(sstable.CompressionInfo) == nil {
 		return s.digested(r, p)
 	}
-	list, plain, ok := s.source.chunked()
-	var err error
-	if ok {
-		plain, err = s.wholeChunks(r, p, list)
+	list, ok := s.source.chunked()
+	if !ok {
+		s.plain = chunker.PlainChunk
+		return s.rest(r, p)
 	}
-	if s.source.columns() {
-		s.plain = plain
-	}
-	if err != nil {
+	if err := s.wholeChunks(r, p, list); err != nil {
 		return err
 	}
 	return s.rest(r, p)
@@ -132,30 +130,31 @@ func (s *spill) digested(r *reader, p *part) error {
 	return err
 }
 
-// wholeChunks makes pieces of whole chunks, and tells why their rows are not in columns from somewhere on.
-func (s *spill) wholeChunks(r *reader, p *part, list chunkList) (chunker.Plain, error) {
-	s.chunks = list.count
+// wholeChunks makes pieces of whole chunks, up to the first that is not where it should be.
+func (s *spill) wholeChunks(r *reader, p *part, list chunkList) error {
+	s.chunks, s.misplaced = list.count, true
 	index := s.index()
 	var state chunker.RowsState
 	for {
 		ends, err := list.piece()
 		if errors.Is(err, io.EOF) {
-			return state.Plain(), nil
+			s.misplaced = false
+			return nil
 		}
 		if err != nil {
-			return chunker.PlainChunk, nil
+			return nil
 		}
 		n := ends[len(ends)-1]
 		w, err := r.next(p, n)
 		if errors.Is(err, io.EOF) {
-			return chunker.PlainChunk, nil
+			return nil
 		}
 		if err != nil {
-			return "", err
+			return err
 		}
 		if len(w.raw) < n {
 			r.start(w, w.plain)
-			return chunker.PlainChunk, nil
+			return nil
 		}
 		encode := w.plain
 		if list.lz4 {
@@ -163,7 +162,7 @@ func (s *spill) wholeChunks(r *reader, p *part, list chunkList) (chunker.Plain, 
 			if end, ok := state.End(); ok {
 				index.give(w, end)
 			}
-			encode = w.rows
+			s.plain, encode = state.Plain(), w.rows
 		}
 		r.start(w, func() error {
 			w.unchecked = unchecked(s.source.name, w.raw, ends)
