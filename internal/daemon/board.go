@@ -10,6 +10,7 @@ import (
 	"github.com/sstash/sstash/internal/backup"
 	"github.com/sstash/sstash/internal/config"
 	"github.com/sstash/sstash/internal/pack"
+	"github.com/sstash/sstash/internal/sstable"
 	"github.com/sstash/sstash/internal/status"
 	"github.com/sstash/sstash/manifest"
 	"github.com/sstash/sstash/uploader"
@@ -186,11 +187,13 @@ func (b *board) freshFailures(fs []uploader.Failure) []uploader.Failure {
 	return once(b, fs, func(f uploader.Failure) string { return f.SSTable.Rel("") + "\x00" + f.Err.Error() })
 }
 
-// freshFindings are the damaged, and of those that are only larger than need be the first of each version.
+// freshFindings are the damaged, each once in whatever directory, and of those that are only larger than need
+// be the first of each version.
 func (b *board) freshFindings(fs []uploader.Finding) []uploader.Finding {
 	return once(b, fs, func(f uploader.Finding) string {
 		if f.Damage != "" {
-			return f.Path() + "\x00" + f.Damage
+			data, _ := f.SSTable.File(sstable.Data)
+			return fmt.Sprint(data.Fingerprint, f.Damage)
 		}
 		return f.Version() + "\x00" + string(f.Plain)
 	})
