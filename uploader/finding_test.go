@@ -183,16 +183,17 @@ func TestNothingIsFound(t *testing.T) {
 		"5.0.8-nb":   {"c_lz4_4k", "c_lz4_64k", "c_lz4_high", "c_deflate", "c_none", "c_minratio", "types", "hits", "colls"},
 		"3.11.19-me": {"types", "wide", "c_deflate"},
 	} {
-		n := newNode(t, &buckettest.Memory{})
-		n.Uploader.Level = chunker.Balanced
-		n.Tables = map[string]chunker.Level{"shop": chunker.Balanced}
-		w := Increment{AsOf: n.now}
-		for _, name := range tables {
-			w.SSTables = append(w.SSTables, n.fixture(variant, name))
-		}
-		r, err := n.Increment(context.Background(), w)
-		if err != nil || len(r.Findings) != 0 || len(r.Failed) != 0 {
-			t.Errorf("%s: found %+v, %v, %v", variant, r.Findings, r.Err(), err)
+		for _, level := range []chunker.Level{chunker.Fast, chunker.Balanced} {
+			n := newNode(t, &buckettest.Memory{})
+			n.Uploader.Level, n.Tables = level, map[string]chunker.Level{"shop": level}
+			w := Increment{AsOf: n.now}
+			for _, name := range tables {
+				w.SSTables = append(w.SSTables, n.fixture(variant, name))
+			}
+			r, err := n.Increment(context.Background(), w)
+			if err != nil || len(r.Findings) != 0 || len(r.Failed) != 0 {
+				t.Errorf("%s, %s: found %+v, %v, %v", level, variant, r.Findings, r.Err(), err)
+			}
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // What real nodes of every generation left behind, indexes, odd names and all, is stored whole: every
-// file of every set in backups/ and in snapshots is in the bucket, byte by byte.
+// file of every set in backups/ and in snapshots is in the bucket, byte by byte. None is called damaged.
 func TestFixtureTreesAreStoredWhole(t *testing.T) {
 	for _, variant := range fixtures.Variants() {
 		t.Run(variant, func(t *testing.T) {
@@ -30,6 +30,9 @@ func TestFixtureTreesAreStoredWhole(t *testing.T) {
 			sets := r.Scan.Backups
 			for _, s := range r.Scan.Snapshots {
 				sets = append(sets, s.SSTables...)
+			}
+			for _, f := range r.Findings {
+				t.Errorf("%s: %s", f.Path(), f.Why())
 			}
 			if r.SSTables != len(sets) {
 				t.Errorf("stored %d SSTables of %d", r.SSTables, len(sets))
