@@ -51,11 +51,10 @@ func kind(m *manifest.Manifest) string {
 	return string(m.Kind)
 }
 
-// point describes the newest entry of a state. Its time is rounded up, for a time rounded down would
-// choose the point before.
+// point describes the newest entry of a state.
 func (v *pointsVerb) point(n node, s *manifest.State, m *manifest.Manifest) point {
 	p := point{
-		Time: stamp(restore.Until(m).Add(time.Microsecond - 1)), Kind: kind(m), Seq: m.Seq,
+		Time: pointStamp(restore.Until(m)), Kind: kind(m), Seq: m.Seq,
 		Cluster: n.Cluster, HostID: n.HostID, Tables: []pointTable{},
 	}
 	for _, t := range s.Tables() {

@@ -311,7 +311,7 @@ func (v *restoreVerb) announce(p *restore.Plan) {
 	if v.quiet {
 		return
 	}
-	fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, stamp(p.Point.Time))
+	fmt.Fprintf(v.stderr, "restoring point %d, %s\n", p.Point.Seq, pointStamp(p.Point.Time))
 	if p.Replay != nil {
 		fmt.Fprintf(v.stderr, "and the commit log until %s\n", stamp(p.ProvenUntil))
 	}

@@ -37,7 +37,7 @@ type pointRef struct {
 	Time stamp         `json:"time"`
 }
 
-func newPointRef(p restore.Point) pointRef { return pointRef{p.Seq, p.Kind, stamp(p.Time)} }
+func newPointRef(p restore.Point) pointRef { return pointRef{p.Seq, p.Kind, pointStamp(p.Time)} }
 
 func newSchema(a *app) *cobra.Command {
 	v := &schemaVerb{app: a}

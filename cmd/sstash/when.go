@@ -58,6 +58,9 @@ type stamp time.Time
 
 const stampLayout = "2006-01-02T15:04:05.000000Z"
 
+// pointStamp rounds up the time of a point: rounded down, it would choose the point before.
+func pointStamp(t time.Time) stamp { return stamp(t.Add(time.Microsecond - 1)) }
+
 func (s stamp) String() string {
 	if time.Time(s).IsZero() {
 		return "-"

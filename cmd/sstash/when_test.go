@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 	"time"
+
+	"github.com/sstash/sstash/internal/restore"
 )
 
 func TestParseTime(t *testing.T) {
@@ -71,4 +73,16 @@ func TestRoughly(t *testing.T) {
 	f(3*time.Hour+10*time.Minute+4*time.Second, "3h10m")
 	f(50*time.Hour, "2d2h")
 	f(-time.Minute, "-1m0s")
+}
+
+// The time that a point is named with chooses it again: rounded down, it would choose the one before.
+func TestPointsAreNamedByATimeThatFindsThem(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 21, 16, 279_588_001, time.UTC)
+	for _, ns := range []time.Duration{0, 1, 998, 999} {
+		point := restore.Point{Seq: 11, Time: at.Add(ns - 1)}
+		named, err := parseTime(newPointRef(point).Time.String(), at)
+		if late := named.Sub(point.Time); err != nil || late < 0 || late >= time.Microsecond {
+			t.Errorf("%s is named %s, %v", point.Time.Format(time.RFC3339Nano), named.Format(time.RFC3339Nano), err)
+		}
+	}
 }
