@@ -46,6 +46,8 @@ type backupDoc struct {
 	Incomplete  []held   `json:"incomplete"`
 	Problems    []string `json:"problems"`
 	Damaged     []held   `json:"damaged"`
+
+	bare bool // the history holds no table
 }
 
 // held is something that is not durable, and why.
@@ -103,6 +105,7 @@ func (v *backupVerb) run(ctx context.Context, _ []string) error {
 	r, err := v.passes(ctx, node, cfg, progress)
 	progress.end()
 	doc := newBackupDoc(r, v.now().Sub(began))
+	doc.bare = len(node.Uploader.History.State().Tables()) == 0
 	if err == nil || doc.Seq > 0 { // what was committed before an error counts
 		err = errors.Join(err, v.print(doc, doc.write))
 	}
@@ -222,9 +225,12 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 }
 
 func (d backupDoc) write(w io.Writer) {
-	if d.Seq == 0 {
+	switch {
+	case d.bare && len(d.Incomplete) == 0:
+		fmt.Fprintln(w, "nothing is stored: backups/ is empty, and there is no snapshot, which is what live SSTables are stored from")
+	case d.Seq == 0:
 		fmt.Fprintln(w, "nothing new")
-	} else {
+	default:
 		fmt.Fprintf(w, "committed %d (%s): %s of %s, %s\n", d.Seq, d.Kind, count(d.SSTables, "SSTable"), count(d.Tables, "table"), size(d.Bytes))
 		fmt.Fprintf(w, "read %s, stored %s in %s, %.1f s\n", size(d.NewBytes), size(d.StoredBytes), count(d.Puts, "object"), d.Seconds)
 	}

@@ -129,6 +129,27 @@ func TestLife(t *testing.T) {
 	t.Run("damage", func(t *testing.T) { testDamage(t, c.of(t)) })
 }
 
+// Who backs up a tree that has live SSTables alone is told that nothing came of it.
+func TestBackupOfATreeWithoutLinks(t *testing.T) {
+	c := newCLI(t)
+	for _, dir := range c.tree("") {
+		for _, links := range []string{"snapshots", "backups"} {
+			found, err := filepath.Glob(filepath.Join(dir, "*", "*-*", links))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range found {
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if r := c.want(0, "backup"); !strings.HasPrefix(r.stdout, "nothing is stored: ") {
+		t.Errorf("got %q", r.stdout)
+	}
+}
+
 func testPoints(t *testing.T, c *cli) {
 	list := func(args ...string) (s seen) {
 		t.Helper()
