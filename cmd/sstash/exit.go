@@ -59,7 +59,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case is(errUsage, restore.ErrRequest, restore.ErrBadPlan, restore.ErrNoTable, restore.ErrNoPoint, restore.ErrNoCut), notBuilt(err):
+	case is(errUsage, restore.ErrRequest, restore.ErrBadPlan, restore.ErrNoTable, restore.ErrNoPoint, restore.ErrNoCut,
+		backup.ErrTag), notBuilt(err):
 		return 2
 	case is(errRefused, restore.ErrRefused, restore.ErrInUse, history.ErrFenced, history.ErrInUse, backup.ErrIdentity,
 		cassandra.ErrSnapshotExists, scratch.ErrNotIsolated, scratch.ErrInUse):

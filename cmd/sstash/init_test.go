@@ -138,4 +138,5 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the tag is taken: %s", r.stderr)
 	}
 	c.want(2, "snapshot", "--tag", "../x")
+	c.want(2, "backup", "--snapshot", "--tag", "../x")
 }

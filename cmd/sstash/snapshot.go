@@ -54,9 +54,6 @@ func (a *app) snapshot(ctx context.Context, tag string) error {
 		tag = schedule.Tag("", slot(cfg.Full, began))
 	}
 	tag = backup.TagPrefix + strings.TrimPrefix(tag, backup.TagPrefix)
-	if strings.ContainsRune(tag, '/') {
-		return usagef("--tag %s: a tag is a name, without a slash", tag)
-	}
 	if err := s.Take(ctx, tag, nil); err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ import (
 // TagPrefix begins the tags of the snapshots that sstash takes, and that it clears again.
 const TagPrefix = "sstash-"
 
+// ErrTag: a snapshot of ours can't be called that.
+var ErrTag = errors.New("can't be the tag of our snapshot")
+
 // Own tells whether sstash took the snapshot of that tag.
 func Own(tag string) bool { return strings.HasPrefix(tag, TagPrefix) }
 
@@ -95,7 +98,7 @@ func (s Snapshots) path(tag string) string { return filepath.Join(s.Dir, tag+".j
 // write replaces the note whole.
 func (s Snapshots) write(n note) error {
 	if !Own(n.Tag) || filepath.Base(n.Tag) != n.Tag {
-		return fmt.Errorf("%q can't be the tag of our snapshot: it must begin with %q and hold no slash", n.Tag, TagPrefix)
+		return fmt.Errorf("%q %w: it must begin with %q and hold no slash", n.Tag, ErrTag, TagPrefix)
 	}
 	b, err := json.Marshal(n)
 	if err != nil {
