@@ -2,7 +2,6 @@ package uploader
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/sstash/sstash/chunker"
 	"github.com/sstash/sstash/internal/sstable"
@@ -34,9 +33,6 @@ func (s *spill) found(set sstable.SSTable) (f Finding, odd bool) {
 	}
 	return f, f.Damage != "" || f.Plain != ""
 }
-
-// Path names its files on the node.
-func (f Finding) Path() string { return filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")) }
 
 // Version is what the grammar of its rows goes by, as in "nb-big".
 func (f Finding) Version() string {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -205,7 +204,7 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 		d.Incomplete = append(d.Incomplete, held{h.Path, h.Why})
 	}
 	for _, f := range r.Failed {
-		d.Incomplete = append(d.Incomplete, held{filepath.Join(f.SSTable.DataDir, f.SSTable.Rel("*")), f.Err.Error()})
+		d.Incomplete = append(d.Incomplete, held{f.SSTable.Place(), f.Err.Error()})
 	}
 	for _, err := range r.Scan.Errors {
 		d.Incomplete = append(d.Incomplete, held{"what could not be listed", err.Error()})
@@ -215,7 +214,7 @@ func newBackupDoc(r backup.Report, took time.Duration) backupDoc {
 	}
 	for _, f := range r.Findings {
 		if f.Damage != "" {
-			d.Damaged = append(d.Damaged, held{f.Path(), f.Why()})
+			d.Damaged = append(d.Damaged, held{f.SSTable.Place(), f.Why()})
 		}
 	}
 	for _, err := range r.Problems {

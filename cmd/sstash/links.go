@@ -164,7 +164,7 @@ func (d *pruneDoc) add(set sstable.SSTable, freed links.Freed, kept []links.Kept
 		d.Kept = append(d.Kept, held{filepath.Join(set.DataDir, k.Path), k.Why})
 	}
 	if err != nil {
-		d.Kept = append(d.Kept, held{filepath.Join(set.DataDir, set.Rel("*")), err.Error()})
+		d.Kept = append(d.Kept, held{set.Place(), err.Error()})
 	}
 }
 

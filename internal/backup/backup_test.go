@@ -32,7 +32,7 @@ func TestFixtureTreesAreStoredWhole(t *testing.T) {
 				sets = append(sets, s.SSTables...)
 			}
 			for _, f := range r.Findings {
-				t.Errorf("%s: %s", f.Path(), f.Why())
+				t.Errorf("%s: %s", f.SSTable.Place(), f.Why())
 			}
 			if r.SSTables != len(sets) {
 				t.Errorf("stored %d SSTables of %d", r.SSTables, len(sets))

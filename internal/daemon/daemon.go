@@ -310,7 +310,7 @@ func (s *Service) odd(r backup.Report) {
 		s.board.note("damaged on this node, stored as it is: %s: %s", h.Path, h.Why)
 	}
 	for _, f := range s.board.freshFindings(r.Findings) {
-		path := f.Path()
+		path := f.SSTable.Place()
 		if f.Damage != "" {
 			s.Log.Warn("damaged on this node, stored as it is", "path", path, "why", f.Why())
 			s.board.note("damaged on this node, stored as it is: %s: %s", path, f.Why())

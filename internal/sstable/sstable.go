@@ -115,6 +115,9 @@ func (s SSTable) Rel(component string) string {
 	return filepath.Join(s.Dir, s.Stem+"-"+component)
 }
 
+// Place names the files of the SSTable on its node, for people: "…/nb-7-big-*".
+func (s SSTable) Place() string { return filepath.Join(s.DataDir, s.Rel("*")) }
+
 // Path is where a file of the SSTable is, relative to DataDir.
 func (s SSTable) Path(f File) string {
 	if f.Dir != "" {
