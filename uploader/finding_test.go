@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +141,58 @@ func TestI10_FlippedBits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Chunks without their checksums are counted in every piece, whatever it is stored as: 3.0 has CRC-32, 2.1 and
+// 2.2 Adler-32; chunks that LZ4 did not write are none that it can undo.
+func TestI10_DamagedChunksAreCounted(t *testing.T) {
+	for _, level := range []chunker.Level{chunker.Fast, chunker.Balanced, chunker.Dense} {
+		n := newNode(t, &buckettest.Memory{})
+		n.Uploader.Level, n.Tables = level, map[string]chunker.Level{"shop": level}
+		w := Increment{AsOf: n.now}
+		for _, compressor := range []string{"LZ4Compressor", "SnappyCompressor"} {
+			for _, stem := range []string{"nb-1-big", "la-1-big"} {
+				content := n.components("5.0.8-nb", "c_lz4_64k")
+				name, _ := sstable.ParseName(stem + "-Data.db")
+				content[sstable.CompressionInfo], content[sstable.Data] = randomChunks(name, compressor, 130, 3, 100, 129)
+				w.SSTables = append(w.SSTables, n.write(table(compressor+name.Version), stem, content))
+			}
+		}
+		told := n.damaged(w)
+		for _, set := range w.SSTables {
+			n.wantStored(set)
+			if why, want := told[set.Table.Name], "3 of 130 chunks"; !strings.HasPrefix(why, want) {
+				t.Errorf("%s at %s: told %q, want %s", set.Table.Name, level, why, want)
+			}
+		}
+	}
+}
+
+// randomChunks makes so many chunks of 64 KiB, of which 64 are a piece, and their list. The damaged have another
+// checksum.
+func randomChunks(name sstable.Name, compressor string, count int, damaged ...int) (info, data []byte) {
+	const length = 64 << 10
+	u32 := binary.BigEndian.AppendUint32
+	info = binary.BigEndian.AppendUint16(nil, uint16(len(compressor)))
+	info = u32(append(info, compressor...), 0) // no options
+	info = u32(info, length)
+	if name.Version >= "na" {
+		info = u32(info, 1<<31-1) // every chunk is compressed
+	}
+	info = binary.BigEndian.AppendUint64(info, uint64(count*length))
+	info = u32(info, uint32(count))
+	r := rand.NewChaCha8([32]byte{1})
+	for i := range count {
+		info = binary.BigEndian.AppendUint64(info, uint64(len(data)))
+		chunk := make([]byte, length-i)
+		r.Read(chunk) // never fails
+		sum := name.Checksum(chunk)
+		if slices.Contains(damaged, i) {
+			sum ^= 1
+		}
+		data = u32(append(data, chunk...), sum)
+	}
+	return info, data
 }
 
 // damaged stores w, and returns what was told of damage, by table.

@@ -63,11 +63,11 @@ func (s *source) file(component string) *file {
 // digest begins the hash that a whole Data.db should have in the end; nil if the SSTable doesn't say.
 func (s *source) digest() (sum hash.Hash32, want uint32) {
 	for _, f := range s.files {
-		if sum = sstable.NewDigest(f.Component); sum == nil {
+		sum := sstable.NewDigest(f.Component)
+		if sum == nil {
 			continue
 		}
-		var ok bool
-		if want, ok = sstable.ParseDigest(s.content(f.Component)); ok {
+		if want, ok := sstable.ParseDigest(s.content(f.Component)); ok {
 			return sum, want
 		}
 	}

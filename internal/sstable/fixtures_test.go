@@ -204,6 +204,11 @@ func (s set) checkChunks(t *testing.T) {
 		if got, want := s.name.Checksum(data[at:at+n]), binary.BigEndian.Uint32(data[at+n:]); got != want {
 			t.Errorf("%s: chunk %d of %d: checksum %08x, stored %08x", s, i, len(c.Offsets), got, want)
 		}
+		flipped := bytes.Clone(data[at : at+n+4])
+		flipped[i%len(flipped)] ^= 1
+		if !s.name.Checked(data[at:at+n+4]) || s.name.Checked(flipped) || s.name.Checked(flipped[:3]) {
+			t.Errorf("%s: chunk %d of %d: with its checksum and with a flipped bit, it is called alike", s, i, len(c.Offsets))
+		}
 	}
 }
 
